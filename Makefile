@@ -35,6 +35,7 @@ TORCH_TESTS := tests/selection tests/learning tests/workers tests/demo tests/e2e
   titand/selection titand/learning titand/workers titand/demo
 
 PROTOS := $(wildcard protos/titan/v1/*.proto)
+QUIET := -qq --disable-pip-version-check
 PROTOC = .venv-proto/bin/python -W ignore -m grpc_tools.protoc -I protos
 GENERATED := clients/python
 BUF := node_modules/.bin/buf
@@ -56,25 +57,25 @@ setup: .venv/.ready .venv310/.ready .venv-jtop/.ready node_modules/.ready .venv/
 	elif [ -z "$(TORCH)" ]; then \
 	  echo "setup: no torch. Install the one made for this machine ('make setup TORCH=...' to take the index's)"; \
 	elif .venv/bin/python -c 'import torch' 2>/dev/null; then echo "setup: torch is there"; \
-	else .venv/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"; fi
-	.venv/bin/pip install --quiet --disable-pip-version-check -e '.[daemon,dev]'
+	else .venv/bin/pip install $(QUIET) "$(TORCH)"; fi
+	.venv/bin/pip install $(QUIET) -e '.[daemon,dev]'
 	@touch $@
 
 # Without 3.10 or on a machine where installing fails, `make test` goes on and says what it did not run.
 .venv310/.ready: pyproject.toml
 	@if [ -z "$(PYTHON310)" ]; then echo "setup: no python3.10 here: its tests will be skipped"; \
 	else echo "$(PYTHON310) -m venv .venv310"; "$(PYTHON310)" -m venv .venv310; \
-	  .venv310/bin/pip install --quiet --disable-pip-version-check $(OLDEST) -e '.[daemon,dev]'; fi
+	  .venv310/bin/pip install $(QUIET) $(OLDEST) -e '.[daemon,dev]'; fi
 	@mkdir -p .venv310; touch $@
 
 .venv-jtop/.ready: Makefile
-	@$(PYTHON) -m venv .venv-jtop && .venv-jtop/bin/pip install --quiet --disable-pip-version-check jetson-stats psutil \
+	@$(PYTHON) -m venv .venv-jtop && .venv-jtop/bin/pip install $(QUIET) jetson-stats psutil \
 	  || echo "setup: no jetson-stats: the tests on emulated boards will be skipped"
 	@mkdir -p .venv-jtop; touch $@
 
 .venv-proto/.ready: Makefile
 	$(PYTHON) -m venv .venv-proto
-	.venv-proto/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.71.2 'setuptools<81'
+	.venv-proto/bin/pip install $(QUIET) grpcio-tools==1.71.2 'setuptools<81'
 	@touch $@
 
 node_modules/.ready: package.json
