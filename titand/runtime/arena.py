@@ -1,0 +1,183 @@
+"""The sample arena: one anonymous shared memory where a sample lives from its admission to its end.
+
+Columns first, then the samples themselves, one fixed-size slot each:
+
+    header | ledger | streams | journal | fates | state | number | label | round | observed | accepted | data
+
+A slot's state byte is the whole truth about its sample:
+
+             front                selector                selector              trainer
+    FREE ------------> FILLED ---------------> CANDIDATE ----------> SELECTED ----------> TRAINED
+                         |  |                     |
+                         |  '--> HELD_OUT         '--> EVICTED, INVALID
+                         |          |
+                         |          '--> RELEASED
+                         '--> FILTERED, INVALID
+
+Each arrow is one byte, stored by the one process that owns the sample at that moment, so there is no state in between
+and a process that dies leaves none. Only the front turns an ended slot back to FREE, when it adds it to the ledger
+(see `ledger.py`). Hence the ledger is exact whatever dies.
+
+Memory order: the front announces filled slots through an eventfd and workers pass slot numbers through sockets; both
+are system calls, which order the stores before them on every processor that Linux runs on.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from dataclasses import dataclass
+
+FREE, FILLED, CANDIDATE, SELECTED, HELD_OUT = 0, 1, 2, 3, 4
+FILTERED, EVICTED, TRAINED, RELEASED, INVALID = 16, 17, 18, 19, 20
+ENDED = re.compile(rb"[\x10-\x1f]+")  # runs of slots whose sample has come to its end
+
+COUNTER_COUNT = 16
+STREAM_COUNT = 64
+STREAM_BYTES = 128
+JOURNAL_BYTES = 8192
+FATE_COUNT = 1 << 16  # the latest samples whose fate is remembered, by number modulo this
+
+_MAGIC = 0x5449_5441_4E44_0001
+_ALIGN = 64
+
+
+@dataclass(frozen=True)
+class ArenaLayout:
+    """Where everything lies in the arena, from two numbers.
+
+    Attributes:
+        slot_count: samples that fit.
+        sample_bytes: bytes of one sample.
+
+    >>> layout = ArenaLayout(slot_count=100, sample_bytes=64)
+    >>> layout.data % 64, layout.size_bytes - layout.data
+    (0, 6400)
+    """
+
+    slot_count: int
+    sample_bytes: int
+
+    @staticmethod
+    def fitting(arena_bytes: int, sample_bytes: int, least: int, most: int) -> ArenaLayout:
+        """Return as many slots as fit `arena_bytes`, but at least `least` and at most `most`."""
+        return ArenaLayout(max(least, min(most, arena_bytes // sample_bytes)), sample_bytes)
+
+    def _offsets(self) -> tuple[int, ...]:
+        sizes = [
+            _ALIGN,
+            COUNTER_COUNT * 8,
+            STREAM_COUNT * STREAM_BYTES,
+            JOURNAL_BYTES,
+            FATE_COUNT,
+            self.slot_count,
+            self.slot_count * 8,
+            self.slot_count * 4,
+            self.slot_count * 8,
+            self.slot_count * 8,
+            self.slot_count * 8,
+            self.slot_count * self.sample_bytes,
+        ]
+        offsets = [0]
+        for size in sizes:
+            offsets.append((offsets[-1] + size + _ALIGN - 1) // _ALIGN * _ALIGN)
+        return tuple(offsets)
+
+    @property
+    def data(self) -> int:
+        """Offset of the first sample."""
+        return self._offsets()[11]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the whole arena."""
+        return self._offsets()[11] + self.slot_count * self.sample_bytes
+
+
+class Arena:
+    """A process's view of the arena: plain memoryviews, no copy.
+
+    Attributes:
+        state: [N] uint8.
+        number: [N] int64, the sample's number, from 1 in order of admission.
+        label: [N] int32.
+        round: [N] int64, the round that selected it; meaningful when SELECTED or TRAINED.
+        observed_ns, accepted_ns: [N] int64, nanoseconds since the Unix epoch.
+        data: [N * sample_bytes] uint8.
+    """
+
+    def __init__(self, descriptor: int, layout: ArenaLayout) -> None:
+        self.layout = layout
+        self.memory = mmap.mmap(descriptor, layout.size_bytes)
+        whole = memoryview(self.memory)
+        offsets = layout._offsets()
+
+        def column(index: int, size: int, code: str) -> memoryview:
+            return whole[offsets[index] : offsets[index] + size].cast("B").cast(code)
+
+        count = layout.slot_count
+        header = column(0, 24, "q")
+        if header[0] not in (0, _MAGIC):
+            raise ValueError("this memory is not an arena of this version")
+        if header[0] == 0:
+            header[1], header[2], header[0] = count, layout.sample_bytes, _MAGIC
+        if (header[1], header[2]) != (count, layout.sample_bytes):
+            raise ValueError(f"the arena has {header[1]} slots of {header[2]} bytes, not {layout}")
+        self.counters = column(1, COUNTER_COUNT * 8, "q")
+        self.streams = column(2, STREAM_COUNT * STREAM_BYTES, "B")
+        self.journal = column(3, JOURNAL_BYTES, "B")
+        self.fates = column(4, FATE_COUNT, "B")
+        self.state = column(5, count, "B")
+        self.number = column(6, count * 8, "q")
+        self.label = column(7, count * 4, "i")
+        self.round = column(8, count * 8, "q")
+        self.observed_ns = column(9, count * 8, "q")
+        self.accepted_ns = column(10, count * 8, "q")
+        self.data = whole[offsets[11] : offsets[11] + count * layout.sample_bytes]
+
+    @property
+    def data_offset(self) -> int:
+        """Offset of the samples in `memory`."""
+        return self.layout.data
+
+    def slots_in(self, state: int) -> list[int]:
+        """Return the slots in one state, oldest sample first."""
+        slots = [match.start() for match in re.finditer(re.escape(bytes([state])), bytes(self.state))]
+        return sorted(slots, key=self.number.__getitem__)
+
+    def mark(self, slots: list[int], state: int) -> None:
+        """Move samples to a state. The caller owns them."""
+        for slot in slots:
+            self.state[slot] = state
+
+    def sample(self, slot: int) -> memoryview:
+        """Return the bytes of the sample in a slot."""
+        size = self.layout.sample_bytes
+        return self.data[slot * size : (slot + 1) * size]
+
+
+def create_arena(layout: ArenaLayout) -> int:
+    """Make the memory for an arena and return its descriptor; pages cost nothing until they are used."""
+    descriptor = os.memfd_create("titand-arena", os.MFD_CLOEXEC)
+    os.ftruncate(descriptor, layout.size_bytes)
+    return descriptor
+
+
+def recover_slots(arena: Arena, completed_round: int) -> int:
+    """Give the samples of dead workers back to the filter; return how many.
+
+    A candidate is filtered again. A selected sample was trained on if its round was completed (its parameters are
+    published), otherwise it is filtered again too.
+    """
+    recovered = 0
+    for slot in arena.slots_in(CANDIDATE):
+        arena.state[slot] = FILLED
+        recovered += 1
+    for slot in arena.slots_in(SELECTED):
+        if arena.round[slot] <= completed_round:
+            arena.state[slot] = TRAINED
+        else:
+            arena.state[slot] = FILLED
+            recovered += 1
+    return recovered

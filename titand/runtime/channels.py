@@ -1,0 +1,136 @@
+"""Channels: small JSON messages over a pair of sockets that keep message borders.
+
+Selector and trainer hand over batches and permits through one; the front asks the trainer and the supervisor through
+others. End-of-file on a channel means that the other side is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from titand.clock import Clock
+from titand.errors import TitanError, WorkerDown
+
+_LARGEST = 1 << 18
+
+
+class ChannelClosed(Exception):
+    """The other side is gone."""
+
+
+class Channel:
+    """One end. Sends never block for long: messages are few and the kernel holds them."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+
+    def fileno(self) -> int:
+        """Return the descriptor, to wait on."""
+        return self._end.fileno()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message.
+
+        Raises:
+            ChannelClosed: nobody will read it.
+        """
+        try:
+            self._end.send(json.dumps(message, separators=(",", ":")).encode())
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ChannelClosed from error
+
+    def receive(self, timeout_seconds: float | None = None) -> dict[str, Any] | None:
+        """Return the next message, or None when none came in time.
+
+        Raises:
+            ChannelClosed: the other side is gone and has left nothing unread.
+        """
+        if not select.select([self._end], [], [], timeout_seconds)[0]:
+            return None
+        try:
+            body = self._end.recv(_LARGEST)
+        except ConnectionResetError as error:
+            raise ChannelClosed from error
+        if not body:
+            raise ChannelClosed
+        message: dict[str, Any] = json.loads(body)
+        return message
+
+    def close(self) -> None:
+        """Close this end."""
+        self._end.close()
+
+
+def channel_pair() -> tuple[socket.socket, socket.socket]:
+    """Return the two connected ends of a new channel, not inherited by programs started later."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+class Asker:
+    """Asks questions over a channel, one at a time, and waits for the answer.
+
+    A question is {"id", "verb", ...}; its answer {"id", "answer"} or {"id", "error": {reason, message, remedy}}.
+    """
+
+    def __init__(self, channel: Channel, whom: str, clock: Clock) -> None:
+        self._channel = channel
+        self._whom = whom
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._id = clock.monotonic_ns()  # answers to an earlier asker on the same channel are not ours
+
+    def ask(self, verb: str, timeout_seconds: float, **arguments: Any) -> dict[str, Any]:
+        """Return the answer.
+
+        Raises:
+            WorkerDown: no answer in time, or nobody is there.
+            TitanError: what the other side says is wrong, with its reason.
+        """
+        deadline = self._clock.monotonic_ns() + int(timeout_seconds * 1e9)
+        with self._lock:
+            self._id += 1
+            try:
+                self._channel.send({"id": self._id, "verb": verb, **arguments})
+                while (left := deadline - self._clock.monotonic_ns()) > 0:
+                    message = self._channel.receive(left / 1e9)
+                    if message is not None and message.get("id") == self._id:
+                        return _answer_of(message)
+            except ChannelClosed:
+                pass
+        raise WorkerDown(
+            "NO_ANSWER",
+            f"The {self._whom} did not answer '{verb}' within {timeout_seconds:g} s.",
+            "It may be starting or busy; try again, and see titanctl status.",
+        )
+
+
+def _answer_of(message: Mapping[str, Any]) -> dict[str, Any]:
+    if "error" in message:
+        raise rebuilt_error(message["error"])
+    answer: dict[str, Any] = message["answer"]
+    return answer
+
+
+def plain_error(error: TitanError) -> dict[str, Any]:
+    """Return an error as plain data, for an answer."""
+    return {
+        "kind": type(error).__name__,
+        "reason": error.reason,
+        "message": error.message,
+        "remedy": error.remedy,
+        "metadata": error.metadata,
+    }
+
+
+def rebuilt_error(plain: Mapping[str, Any]) -> TitanError:
+    """Return the error that `plain_error` described."""
+    kinds = {kind.__name__: kind for kind in TitanError.__subclasses__()}
+    return kinds.get(plain["kind"], WorkerDown)(
+        plain["reason"], plain["message"], plain["remedy"], plain.get("metadata")
+    )

@@ -1,0 +1,332 @@
+"""The ledger: what became of every sample, exact at any moment and whatever process dies.
+
+    pushed = shed + rejected + held_out + filtered + evicted + pending_label + buffered + selected + lost
+
+Samples that are in the arena are counted by looking at their state bytes; only those that have left it live in
+counters. The counters, the states and a stream's position change together: the change is first written to a journal in
+the arena as *absolute* values, then marked valid, then applied, then marked done. A front that dies in the middle is
+followed by one that applies the journal again, which changes nothing that was applied already.
+
+Only the front opens a ledger. The supervisor and the workers never write here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from titand.clock import Clock
+from titand.runtime.arena import (
+    CANDIDATE,
+    ENDED,
+    EVICTED,
+    FATE_COUNT,
+    FILLED,
+    FILTERED,
+    FREE,
+    HELD_OUT,
+    INVALID,
+    RELEASED,
+    SELECTED,
+    STREAM_BYTES,
+    STREAM_COUNT,
+    TRAINED,
+    Arena,
+)
+
+# Places of the counters in the arena. Numbers are stored in checkpoints too: never reuse one.
+PUSHED, SHED, REJECTED, ACCEPTED, LOST, SHED_LATE = 0, 1, 2, 3, 4, 5
+_ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10}
+
+_ID_BYTES = 64
+_STREAM_FIELDS = struct.Struct("<qqqqq")  # last sequence, accepted, rejected, shed, last use
+_JOURNAL_HEAD = struct.Struct("<BBHi")  # valid, new state, run count, stream
+_RUN = struct.Struct("<II")
+_MAX_RUNS = 256
+_FREE_RUN = re.compile(rb"\x00+")
+
+
+@dataclass(frozen=True)
+class LedgerCounts:
+    """Where every sample has gone, by column of the ledger."""
+
+    pushed: int
+    shed: int
+    rejected: int
+    held_out: int
+    filtered: int
+    evicted: int
+    pending_label: int
+    buffered: int
+    selected: int
+    lost: int
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the columns add up to what was pushed."""
+        return self.pushed == (
+            self.shed + self.rejected + self.held_out + self.filtered + self.evicted
+            + self.pending_label + self.buffered + self.selected + self.lost
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StreamPosition:
+    """How far a producer's stream is settled."""
+
+    sequence: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    shed: int = 0
+
+
+class Ledger:
+    """Admits samples into the arena, counts refusals, and takes ended slots back. Thread-safe.
+
+    Args:
+        arena: the shared memory.
+        filled: eventfd that tells the selector how many slots were filled.
+        clock: stamps admissions.
+    """
+
+    def __init__(self, arena: Arena, filled: int, clock: Clock) -> None:
+        self._arena = arena
+        self._filled = filled
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._uses = 0
+        self._redo()
+
+    # ---- what the front's stream handlers call
+
+    def admit(self, stream: int, sequence: int, labels: Sequence[int], observed_ns: Sequence[int], data: memoryview) -> list[tuple[int, int]]:  # fmt: skip
+        """Copy samples into free slots, as many of them as there is room for.
+
+        Args:
+            stream: place of the stream, see `open_stream`.
+            sequence: the stream's position of the first sample.
+            labels: [N] class ids.
+            observed_ns: [N] nanoseconds since the epoch, or empty.
+            data: [N * sample_bytes] bytes.
+
+        Returns:
+            Runs (first number, count) of admitted samples: the first of the N, in order. The others were not touched.
+        """
+        admitted: list[tuple[int, int]] = []
+        with self._lock:
+            done = 0
+            while done < len(labels):
+                taken = self._admit_some(stream, sequence + done, labels[done:], observed_ns[done:],
+                                         data[done * self._arena.layout.sample_bytes :])  # fmt: skip
+                if taken is None:
+                    break
+                admitted.append(taken)
+                done += taken[1]
+        if done:
+            os.eventfd_write(self._filled, done)
+        return admitted
+
+    def refuse(self, stream: int, sequence: int, rejected: int = 0, shed: int = 0) -> None:
+        """Count samples that were not admitted; `sequence` is the last of them."""
+        with self._lock:
+            counters = list(self._arena.counters)
+            counters[PUSHED] += rejected + shed
+            counters[REJECTED] += rejected
+            counters[SHED] += shed
+            old = self._position(stream)
+            position = StreamPosition(sequence, old.accepted, old.rejected + rejected, old.shed + shed)
+            self._commit(counters, [], FREE, stream, position)
+
+    def free_count(self) -> int:
+        """Return how many samples could be admitted now."""
+        with self._lock:
+            self._reclaim()
+            return bytes(self._arena.state).count(FREE)
+
+    def counts(self) -> LedgerCounts:
+        """Return the ledger of this very moment."""
+        with self._lock:
+            return self._counts()
+
+    def open_stream(self, stream_id: str, in_use: frozenset[int]) -> tuple[int, StreamPosition]:
+        """Find or make the place of a stream; the one unused for longest is given away.
+
+        Args:
+            stream_id: of the producer; empty for a stream that is not to be resumed.
+            in_use: places of streams that are open now.
+
+        Returns:
+            Its place, and how far it is settled.
+
+        Raises:
+            LookupError: every place is in use.
+        """
+        wanted = stream_id.encode()[:_ID_BYTES].ljust(_ID_BYTES, b"\0")
+        with self._lock:
+            free = [place for place in range(STREAM_COUNT) if place not in in_use]
+            if stream_id:
+                for place in free:
+                    if self._stream_id(place) == wanted:
+                        return place, self._position(place)
+            if not free:
+                raise LookupError("all places of streams are in use")
+            place = min(free, key=lambda place: _STREAM_FIELDS.unpack_from(self._stream(place), _ID_BYTES)[4])
+            entry = self._stream(place)
+            entry[:_ID_BYTES] = bytes(_ID_BYTES)  # first nobody's, then empty, then the new one's
+            self._write_position(place, StreamPosition())
+            entry[:_ID_BYTES] = wanted
+            return place, StreamPosition()
+
+    def fate(self, number: int) -> tuple[int, int | None] | None:
+        """Return (state, slot) of a sample, slot None once it has left the arena; None if forgotten or never given."""
+        with self._lock:
+            if not 0 < number <= self._arena.counters[ACCEPTED]:
+                return None
+            for slot in range(self._arena.layout.slot_count):
+                if self._arena.number[slot] == number and self._arena.state[slot] != FREE:
+                    return self._arena.state[slot], slot
+            if number <= self._arena.counters[ACCEPTED] - FATE_COUNT:
+                return None
+            return self._arena.fates[number % FATE_COUNT] or FREE, None
+
+    def newest_number(self) -> int:
+        """Return the number of the sample admitted last; 0 before the first."""
+        return int(self._arena.counters[ACCEPTED])
+
+    # ---- inside
+
+    def _admit_some(self, stream: int, sequence: int, labels: Sequence[int], observed_ns: Sequence[int], data: memoryview) -> tuple[int, int] | None:  # fmt: skip
+        arena, size = self._arena, self._arena.layout.sample_bytes
+        runs = self._free_runs(len(labels))
+        if not runs:
+            self._reclaim()
+            runs = self._free_runs(len(labels))
+            if not runs:
+                return None
+        first = arena.counters[ACCEPTED] + 1
+        now = self._clock.wall_ns()
+        done = 0
+        for start, count in runs:
+            stop = start + count
+            arena.data[start * size : stop * size] = data[done * size : (done + count) * size]
+            for place, slot in enumerate(range(start, stop), done):
+                arena.number[slot] = first + place
+                arena.label[slot] = labels[place]
+                arena.observed_ns[slot] = observed_ns[place] if observed_ns else 0
+                arena.accepted_ns[slot] = now
+            done += count
+        counters = list(arena.counters)
+        counters[PUSHED] += done
+        counters[ACCEPTED] += done
+        old = self._position(stream)
+        position = StreamPosition(sequence + done - 1, old.accepted + done, old.rejected, old.shed)
+        self._commit(counters, runs, FILLED, stream, position)
+        return first, done
+
+    def _free_runs(self, wanted: int) -> list[tuple[int, int]]:
+        # From the lowest slot: a slow stream then touches few pages.
+        runs = []
+        for match in _FREE_RUN.finditer(self._arena.state):
+            count = min(wanted, match.end() - match.start())
+            runs.append((match.start(), count))
+            wanted -= count
+            if wanted == 0 or len(runs) == _MAX_RUNS:
+                break
+        return runs
+
+    def _reclaim(self) -> None:
+        arena = self._arena
+        while True:
+            state = bytes(arena.state)
+            runs = []
+            counters = list(arena.counters)
+            for match in ENDED.finditer(state):
+                runs.append((match.start(), match.end() - match.start()))
+                for slot in range(*match.span()):
+                    counters[_ENDED_COUNTER[state[slot]]] += 1
+                    arena.fates[arena.number[slot] % FATE_COUNT] = state[slot]
+                if len(runs) == _MAX_RUNS:
+                    break
+            if not runs:
+                return
+            self._commit(counters, runs, FREE, -1, StreamPosition())
+
+    def _counts(self) -> LedgerCounts:
+        state = bytes(self._arena.state)
+        gone = self._arena.counters
+
+        def ended(code: int) -> int:
+            return int(gone[_ENDED_COUNTER[code]]) + state.count(code)
+
+        return LedgerCounts(
+            pushed=gone[PUSHED],
+            shed=gone[SHED],
+            rejected=gone[REJECTED] + ended(INVALID),
+            held_out=state.count(HELD_OUT) + ended(RELEASED),
+            filtered=ended(FILTERED),
+            evicted=ended(EVICTED),
+            pending_label=0,
+            buffered=state.count(FILLED) + state.count(CANDIDATE),
+            selected=state.count(SELECTED) + ended(TRAINED),
+            lost=gone[LOST],
+        )
+
+    # ---- the journal
+
+    def _commit(self, counters: list[int], runs: list[tuple[int, int]], new_state: int, stream: int, position: StreamPosition) -> None:  # fmt: skip
+        journal = self._arena.journal
+        counter_bytes = struct.pack(f"<{len(counters)}q", *counters)
+        offset = _JOURNAL_HEAD.size
+        journal[offset : offset + len(counter_bytes)] = counter_bytes
+        offset += len(counter_bytes)
+        self._uses += 1
+        _STREAM_FIELDS.pack_into(journal, offset, position.sequence, position.accepted, position.rejected,
+                                 position.shed, self._clock.wall_ns() + self._uses)  # fmt: skip
+        offset += _STREAM_FIELDS.size
+        for run in runs:
+            _RUN.pack_into(journal, offset, *run)
+            offset += _RUN.size
+        _JOURNAL_HEAD.pack_into(journal, 0, 0, new_state, len(runs), stream)
+        journal[0] = 1
+        self._redo()
+
+    def _redo(self) -> None:
+        arena, journal = self._arena, self._arena.journal
+        valid, new_state, run_count, stream = _JOURNAL_HEAD.unpack_from(journal, 0)
+        if not valid:
+            return
+        offset = _JOURNAL_HEAD.size
+        size = len(arena.counters) * 8
+        arena.counters[:] = journal[offset : offset + size].cast("q")
+        offset += size
+        if stream >= 0:
+            self._stream(stream)[_ID_BYTES : _ID_BYTES + _STREAM_FIELDS.size] = journal[
+                offset : offset + _STREAM_FIELDS.size
+            ]
+        offset += _STREAM_FIELDS.size
+        for run in range(run_count):
+            start, count = _RUN.unpack_from(journal, offset + run * _RUN.size)
+            # An admitted slot may have moved on since: FILLED is only ever stored over FREE.
+            for slot in range(start, start + count):
+                if new_state == FREE or arena.state[slot] == FREE:
+                    arena.state[slot] = new_state
+        journal[0] = 0
+
+    # ---- the table of streams
+
+    def _stream(self, place: int) -> memoryview:
+        return self._arena.streams[place * STREAM_BYTES : (place + 1) * STREAM_BYTES]
+
+    def _stream_id(self, place: int) -> bytes:
+        return bytes(self._stream(place)[:_ID_BYTES])
+
+    def _position(self, place: int) -> StreamPosition:
+        return StreamPosition(*_STREAM_FIELDS.unpack_from(self._stream(place), _ID_BYTES)[:4])
+
+    def _write_position(self, place: int, position: StreamPosition) -> None:
+        _STREAM_FIELDS.pack_into(self._stream(place), _ID_BYTES, position.sequence, position.accepted,
+                                 position.rejected, position.shed, self._clock.wall_ns())  # fmt: skip

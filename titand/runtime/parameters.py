@@ -1,0 +1,72 @@
+"""The parameter board: the model's state as of the last completed round, in memory that outlives the trainer.
+
+# Why two slots and no lock.
+#
+# Slot v % 2 holds version v. In round r the trainer copies version r - 1 into slot r % 2, trains there in place, and
+# publishes version r by storing one number. It starts round r after it has received the batch of round r, and the
+# selector sends that batch after it has finished with version r - 2, the last tenant of the slot. Meanwhile the
+# selector may be reading version r - 1, which is in the other slot. So writer and reader never meet. What makes it
+# true is the order in workers/trainer.py: receive, permit, train, publish. Do not reorder.
+#
+# A trainer that dies in mid-round leaves version r - 1 whole in the other slot: its successor goes on from there.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+
+_HEADER_BYTES = 4096
+_HEAD = struct.Struct("<qqq")  # magic, slot size, version
+_MAGIC = 0x5449_5450_4152_0001
+_VERSION = struct.Struct("<q")
+_VERSION_OFFSET = 16
+
+
+class ParameterBoard:
+    """A process's view of the parameter board.
+
+    The memory is made empty by the supervisor, which does not know the model; the first worker that does gives it its
+    size.
+
+    Args:
+        descriptor: memory made by `create_parameters`.
+        slot_bytes: bytes of the model's flat state.
+
+    Raises:
+        ValueError: the memory was sized for another model.
+    """
+
+    def __init__(self, descriptor: int, slot_bytes: int) -> None:
+        stride = (slot_bytes + 4095) // 4096 * 4096
+        size = _HEADER_BYTES + 2 * stride
+        if os.fstat(descriptor).st_size == 0:
+            os.ftruncate(descriptor, size)
+        if os.fstat(descriptor).st_size != size:
+            raise ValueError("the parameter memory was made for another model")
+        self._memory = mmap.mmap(descriptor, size)
+        self._stride = stride
+        self._slot_bytes = slot_bytes
+        if _HEAD.unpack_from(self._memory, 0)[0] != _MAGIC:
+            _HEAD.pack_into(self._memory, 0, _MAGIC, slot_bytes, -1)
+
+    @property
+    def version(self) -> int:
+        """The version published last; -1 before the first."""
+        version: int = _VERSION.unpack_from(self._memory, _VERSION_OFFSET)[0]
+        return version
+
+    def slot(self, version: int) -> memoryview:
+        """Return the [slot_bytes] writable bytes where a version lives."""
+        start = _HEADER_BYTES + version % 2 * self._stride
+        return memoryview(self._memory)[start : start + self._slot_bytes]
+
+    def publish(self, version: int) -> None:
+        """Declare the contents of `slot(version)` complete."""
+        _VERSION.pack_into(self._memory, _VERSION_OFFSET, version)
+
+
+def create_parameters() -> int:
+    """Make the memory for a parameter board, still without a size, and return its descriptor."""
+    return os.memfd_create("titand-parameters", os.MFD_CLOEXEC)
