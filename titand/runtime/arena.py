@@ -28,6 +28,7 @@ import mmap
 import os
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 FREE, FILLED, CANDIDATE, SELECTED, HELD_OUT = 0, 1, 2, 3, 4
 FILTERED, EVICTED, TRAINED, RELEASED, INVALID = 16, 17, 18, 19, 20
@@ -113,7 +114,7 @@ class Arena:
         whole = memoryview(self.memory)
         offsets = layout._offsets()
 
-        def column(index: int, size: int, code: str) -> memoryview:
+        def column(index: int, size: int, code: Literal["B", "i", "q"]) -> memoryview[int]:
             return whole[offsets[index] : offsets[index] + size].cast("B").cast(code)
 
         count = layout.slot_count

@@ -69,9 +69,16 @@ class LedgerCounts:
     def is_balanced(self) -> bool:
         """Whether the columns add up to what was pushed."""
         return self.pushed == (
-            self.shed + self.rejected + self.held_out + self.filtered + self.evicted
-            + self.pending_label + self.buffered + self.selected + self.lost
-        )  # fmt: skip
+            self.shed
+            + self.rejected
+            + self.held_out
+            + self.filtered
+            + self.evicted
+            + self.pending_label
+            + self.buffered
+            + self.selected
+            + self.lost
+        )
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,9 @@ class Ledger:
 
     # ---- what the front's stream handlers call
 
-    def admit(self, stream: int, sequence: int, labels: Sequence[int], observed_ns: Sequence[int], data: memoryview) -> list[tuple[int, int]]:  # fmt: skip
+    def admit(
+        self, stream: int, sequence: int, labels: Sequence[int], observed_ns: Sequence[int], data: memoryview
+    ) -> list[tuple[int, int]]:
         """Copy samples into free slots, as many of them as there is room for.
 
         Args:
@@ -120,8 +129,13 @@ class Ledger:
         with self._lock:
             done = 0
             while done < len(labels):
-                taken = self._admit_some(stream, sequence + done, labels[done:], observed_ns[done:],
-                                         data[done * self._arena.layout.sample_bytes :])  # fmt: skip
+                taken = self._admit_some(
+                    stream,
+                    sequence + done,
+                    labels[done:],
+                    observed_ns[done:],
+                    data[done * self._arena.layout.sample_bytes :],
+                )
                 if taken is None:
                     break
                 admitted.append(taken)
@@ -199,7 +213,9 @@ class Ledger:
 
     # ---- inside
 
-    def _admit_some(self, stream: int, sequence: int, labels: Sequence[int], observed_ns: Sequence[int], data: memoryview) -> tuple[int, int] | None:  # fmt: skip
+    def _admit_some(
+        self, stream: int, sequence: int, labels: Sequence[int], observed_ns: Sequence[int], data: memoryview
+    ) -> tuple[int, int] | None:
         arena, size = self._arena, self._arena.layout.sample_bytes
         runs = self._free_runs(len(labels))
         if not runs:
@@ -277,15 +293,24 @@ class Ledger:
 
     # ---- the journal
 
-    def _commit(self, counters: list[int], runs: list[tuple[int, int]], new_state: int, stream: int, position: StreamPosition) -> None:  # fmt: skip
+    def _commit(
+        self, counters: list[int], runs: list[tuple[int, int]], new_state: int, stream: int, position: StreamPosition
+    ) -> None:
         journal = self._arena.journal
         counter_bytes = struct.pack(f"<{len(counters)}q", *counters)
         offset = _JOURNAL_HEAD.size
         journal[offset : offset + len(counter_bytes)] = counter_bytes
         offset += len(counter_bytes)
         self._uses += 1
-        _STREAM_FIELDS.pack_into(journal, offset, position.sequence, position.accepted, position.rejected,
-                                 position.shed, self._clock.wall_ns() + self._uses)  # fmt: skip
+        _STREAM_FIELDS.pack_into(
+            journal,
+            offset,
+            position.sequence,
+            position.accepted,
+            position.rejected,
+            position.shed,
+            self._clock.wall_ns() + self._uses,
+        )
         offset += _STREAM_FIELDS.size
         for run in runs:
             _RUN.pack_into(journal, offset, *run)
@@ -328,5 +353,12 @@ class Ledger:
         return StreamPosition(*_STREAM_FIELDS.unpack_from(self._stream(place), _ID_BYTES)[:4])
 
     def _write_position(self, place: int, position: StreamPosition) -> None:
-        _STREAM_FIELDS.pack_into(self._stream(place), _ID_BYTES, position.sequence, position.accepted,
-                                 position.rejected, position.shed, self._clock.wall_ns())  # fmt: skip
+        _STREAM_FIELDS.pack_into(
+            self._stream(place),
+            _ID_BYTES,
+            position.sequence,
+            position.accepted,
+            position.rejected,
+            position.shed,
+            self._clock.wall_ns(),
+        )

@@ -1,0 +1,360 @@
+"""Configuration: one TOML file, TITAND_* variables over it, each value with its origin; then plain frozen data.
+
+`TITAND_TRAINING__LEARNING_RATE=0.05` sets `training.learning_rate`. A key that nobody knows is an error that names the
+nearest known one; a value of the wrong type or outside its range is an error that names the key, what was expected and
+what was found. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from titand.errors import ConfigError
+from titand.records import ITEM_BYTES, ModelSpec, TensorSpec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Check = tuple[Callable[[Any], bool], str]
+
+
+def _key(default: Any, help: str, check: Check | None = None, reloads: bool = False) -> Any:
+    metadata = {"help": help, "check": check, "reloads": reloads}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+POSITIVE: Check = (lambda value: value > 0, "above 0")
+NOT_NEGATIVE: Check = (lambda value: value >= 0, "0 or more")
+RATIO: Check = (lambda value: 0 <= value <= 1, "between 0 and 1")
+
+
+def one_of(*names: str) -> Check:
+    """Return the check that a value is one of some names."""
+    return (lambda value: value in names, "one of " + ", ".join(repr(name) for name in names))
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What one sample looks like."""
+
+    data_type: str = _key("uint8", "type of one element as it is pushed", one_of(*ITEM_BYTES))
+    shape: tuple[int, ...] = _key(
+        (), "extents of one sample, outermost first", (lambda shape: all(n > 0 for n in shape), "all above 0")
+    )
+    scale: float = _key(1.0, "raw values are multiplied by it first; 1/255 = 0.003921569 for images")
+    mean: tuple[float, ...] = _key((), "subtracted then: one per leading channel, one for all, or none")
+    std: tuple[float, ...] = _key((), "divided by then, likewise")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model that is trained."""
+
+    architecture: str = _key("", "a name of the zoo: mlp, alexnet, mobilenet_v1, squeezenet, resnet34, resnet50, small")
+    labels: tuple[str, ...] = _key((), "class names; a label is an index into them")
+    input: InputConfig = field(default_factory=InputConfig)
+    options: dict[str, Any] = _key({}, "arguments of the architecture, for example width = 0.25")  # noqa: RUF009
+    seed: int = _key(0, "of the initial parameters and of every draw", NOT_NEGATIVE)
+    initial: str = _key("", "a safetensors file to start from, instead of random parameters")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How it is trained."""
+
+    batch_size: int = _key(10, "samples of a round", POSITIVE)
+    optimizer: str = _key(
+        "sgd", "sgd (no torch.optim), or adam, adamw, rmsprop (70 MB more)", one_of("sgd", "adam", "adamw", "rmsprop")
+    )
+    learning_rate: float = _key(0.1, "of the first round", POSITIVE)
+    momentum: float = _key(0.0, "of sgd", RATIO)
+    weight_decay: float = _key(0.0, "L2 penalty", NOT_NEGATIVE)
+    schedule: str = _key("step", "how the rate falls", one_of("step", "constant", "cosine"))
+    decay: float = _key(0.95, "factor of the step schedule", POSITIVE)
+    decay_rounds: int = _key(100, "rounds per step of the schedule; its whole length for cosine", POSITIVE)
+    threads: int = _key(1, "of the trainer", POSITIVE)
+
+
+@dataclass(frozen=True)
+class SelectionConfig:
+    """Which samples it is trained on."""
+
+    policy: str = _key("cis", "cis: importance by class; uniform: random, the control", one_of("cis", "uniform"))
+    candidates: int = _key(30, "most candidates kept of a window", POSITIVE, reloads=True)
+    filter: str = _key(
+        "stratified", "rule of the coarse filter", one_of("stratified", "predicted", "rep-div", "uniform")
+    )
+    weight_exponent: float = _key(1.0, "of the sample weights: 1 unbiased, 0 plain average", RATIO)
+    statistics_decay: float = _key(0.9, "of the class statistics, per round", RATIO)
+    device: str = _key("auto", "auto: the accelerator if there is one; cpu; cuda")
+    threads: int = _key(1, "of the selector where it runs on the CPU", POSITIVE)
+    micro_batch: int = _key(32, "samples that go through the first block together", POSITIVE, reloads=True)
+
+
+@dataclass(frozen=True)
+class RoundConfig:
+    """When a round is cut."""
+
+    min_samples: int = _key(0, "arrivals that a window needs; 0 means the batch size", NOT_NEGATIVE, reloads=True)
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """How samples are taken in."""
+
+    arena_bytes: int = _key(16 << 20, "memory for samples that wait", POSITIVE)
+    patience_seconds: float = _key(
+        5.0, "how long a full arena stops a stream before it sheds", NOT_NEGATIVE, reloads=True
+    )
+    max_message_bytes: int = _key(8 << 20, "largest message that is taken", POSITIVE)
+    max_streams: int = _key(16, "push streams at once", POSITIVE)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How its quality is measured."""
+
+    held_out_ratio: float = _key(0.05, "share of arrivals that is never trained on", RATIO)
+    held_out_samples: int = _key(200, "most held-out samples kept", NOT_NEGATIVE)
+    every_rounds: int = _key(50, "rounds between two evaluations", POSITIVE, reloads=True)
+
+
+@dataclass(frozen=True)
+class StorageConfig:
+    """What is kept on disk."""
+
+    daily_bytes: int = _key(1_000_000_000, "checkpoints are spaced so as to write no more than this a day", POSITIVE)
+    checkpoint_seconds: float = _key(60.0, "least time between two checkpoints", POSITIVE, reloads=True)
+    snapshot_rounds: int = _key(0, "rounds between automatic snapshots; 0: only on request", NOT_NEGATIVE, reloads=True)
+    keep_snapshots: int = _key(10, "newest snapshots kept", POSITIVE, reloads=True)
+
+
+@dataclass(frozen=True)
+class TelemetryConfig:
+    """What is read of the board."""
+
+    interval_seconds: float = _key(1.0, "between two readings", POSITIVE)
+    jtop: str = _key("auto", "auto: if its service is there; off", one_of("auto", "off"))
+
+
+@dataclass(frozen=True)
+class ServiceConfig:
+    """Where the daemon lives and how it ends."""
+
+    state_directory: str = _key("/var/lib/titand", "checkpoints and snapshots")
+    runtime_directory: str = _key("/run/titand", "sockets and the lock")
+    stop_seconds: float = _key(20.0, "deadline of an orderly stop", POSITIVE)
+    hang_seconds: float = _key(30.0, "silence after which a worker counts as hung", POSITIVE)
+    log_level: str = _key(
+        "info", "least severe lines that are written", one_of("debug", "info", "warning", "error"), reloads=True
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that can be set."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    round: RoundConfig = field(default_factory=RoundConfig)
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """The model's own description."""
+        given = self.model.input
+        return ModelSpec(
+            self.model.architecture,
+            TensorSpec(given.data_type, given.shape),
+            self.model.labels,
+            given.scale,
+            given.mean,
+            given.std,
+            self.model.options,
+        )
+
+    @property
+    def round_samples(self) -> int:
+        """Arrivals that a window needs."""
+        return self.round.min_samples or self.training.batch_size
+
+
+def load_config(path: Path | None, environment: Mapping[str, str]) -> tuple[Config, dict[str, str]]:
+    """Read the configuration.
+
+    Args:
+        path: TOML file; None for defaults and variables only.
+        environment: where TITAND_* variables are looked up.
+
+    Returns:
+        The configuration, and where each key that is not a default was set.
+
+    Raises:
+        ConfigError: with the key, what was expected, and what was found.
+    """
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                "CONFIG_UNREADABLE", f"Cannot read {path}: {error.strerror}.", "Name the file with --config."
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError("CONFIG_SYNTAX", f"{path} is not TOML: {error}.", "Mend that line.") from error
+        for key in _keys(values):
+            origin[key] = str(path)
+    for name, text in sorted(environment.items()):
+        if name.startswith("TITAND_") and name not in ("TITAND_ADDRESS", "TITAND_CONFIG"):
+            key = name[len("TITAND_") :].lower().replace("__", ".")
+            _place(values, key, text)
+            origin[key] = name
+    config = _build(Config, values, "")
+    _check_whole(config)
+    return config, origin
+
+
+def config_to_json(config: Config) -> str:
+    """Return the configuration as text for another process."""
+    return json.dumps(dataclasses.asdict(config))
+
+
+def config_from_json(text: str) -> Config:
+    """Return the configuration that `config_to_json` wrote."""
+    config: Config = _build(Config, json.loads(text), "")
+    return config
+
+
+def reloadable_changes(old: Config, new: Config) -> tuple[dict[str, Any], list[str]]:
+    """Return what changed and may change while running, and the keys that changed and may not."""
+    now: dict[str, Any] = {}
+    later: list[str] = []
+    for section in dataclasses.fields(Config):
+        before, after = getattr(old, section.name), getattr(new, section.name)
+        for entry in dataclasses.fields(before):
+            if getattr(before, entry.name) != getattr(after, entry.name):
+                key = f"{section.name}.{entry.name}"
+                if entry.metadata.get("reloads"):
+                    now[key] = getattr(after, entry.name)
+                else:
+                    later.append(key)
+    return now, later
+
+
+def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return the configuration with some "section.key" values replaced."""
+    for key, value in changes.items():
+        section, name = key.split(".")
+        part = dataclasses.replace(getattr(config, section), **{name: value})
+        config = dataclasses.replace(config, **{section: part})
+    return config
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for name, value in values.items():
+        found += _keys(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+    return found
+
+
+def _place(values: dict[str, Any], key: str, text: str) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    try:
+        values[name] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        values[name] = text  # a bare word is a string
+
+
+def _build(kind: Any, values: Any, prefix: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(
+            "CONFIG_TYPE", f"{prefix.rstrip('.')}: expected a table, found {values!r}.", "See the example file."
+        )
+    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        key = prefix + name
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1)
+            remedy = f"Did you mean {prefix}{near[0]}?" if near else f"Known here: {', '.join(fields)}."
+            raise ConfigError("UNKNOWN_KEY", f"Unknown configuration key {key}.", remedy, {"key": key})
+        if dataclasses.is_dataclass(hints[name]):
+            given[name] = _build(hints[name], value, key + ".")
+        else:
+            given[name] = _convert(hints[name], value, key)
+            _check(fields[name].metadata.get("check"), given[name], key)
+    return kind(**given)
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    if typing.get_origin(hint) is tuple:
+        if isinstance(value, (list, tuple)):
+            return tuple(_convert(typing.get_args(hint)[0], item, key) for item in value)
+        wanted = "a list"
+    elif typing.get_origin(hint) is dict:
+        if isinstance(value, dict):
+            return value
+        wanted = "a table"
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    else:
+        wanted = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}.get(hint, str(hint))
+    raise ConfigError("CONFIG_TYPE", f"{key}: expected {wanted}, found {value!r}.", "Mend that line.", {"key": key})
+
+
+def _check(check: Check | None, value: Any, key: str) -> None:
+    if check is not None and not check[0](value):
+        raise ConfigError(
+            "CONFIG_RANGE", f"{key}: expected {check[1]}, found {value!r}.", "Mend that line.", {"key": key}
+        )
+
+
+def _check_whole(config: Config) -> None:
+    for key, value in (
+        ("model.architecture", config.model.architecture),
+        ("model.labels", config.model.labels),
+        ("model.input.shape", config.model.input.shape),
+    ):
+        if not value:
+            raise ConfigError(
+                "CONFIG_MISSING", f"{key} is not set.", "It has no default: say what is trained.", {"key": key}
+            )
+    if config.selection.candidates < config.training.batch_size:
+        raise ConfigError(
+            "CONFIG_RANGE",
+            f"selection.candidates: {config.selection.candidates} is below training.batch_size"
+            f" ({config.training.batch_size}).",
+            "A batch is chosen among the candidates: keep at least as many; three times as many is the default.",
+            {"key": "selection.candidates"},
+        )
+    for name, values in (("mean", config.model.input.mean), ("std", config.model.input.std)):
+        if len(values) not in (0, 1, config.model.input.shape[0]):
+            raise ConfigError(
+                "CONFIG_RANGE",
+                f"model.input.{name}: {len(values)} values for {config.model.input.shape[0]} channels.",
+                "Give one per leading channel, one for all, or none.",
+                {"key": f"model.input.{name}"},
+            )
