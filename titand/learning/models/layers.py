@@ -1,0 +1,65 @@
+"""Layers that several models share, and the checks of what they are given."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from titand.errors import ModelError
+from titand.learning.models.split import Shape
+
+NORMS = ("batch", "group", "none")
+
+
+def norm_layer(kind: str, channels: int) -> nn.Module:
+    """Return the normalisation of a feature map: "batch", "group" (eight groups) or "none".
+
+    >>> norm_layer("group", 64)
+    GroupNorm(8, 64, eps=1e-05, affine=True)
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "group":
+        return nn.GroupNorm(math.gcd(8, channels), channels)
+    if kind == "none":
+        return nn.Identity()
+    raise ModelError("MODEL_OPTION_INVALID", f"option norm: {kind!r} is none of {', '.join(NORMS)}.")
+
+
+def conv(
+    in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1, norm: str = "batch"
+) -> nn.Sequential:
+    """Return convolution, normalisation, ReLU; the side shrinks by the stride alone, rounded up."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=norm == "none"),
+        norm_layer(norm, out_channels),
+        nn.ReLU(),
+    )
+
+
+def require_image(architecture: str, shape: Shape) -> Shape:
+    """Return [channels, height, width], or say that this architecture needs them."""
+    if len(shape) != 3:
+        raise ModelError(
+            "MODEL_INPUT_UNSUITABLE",
+            f"{architecture} takes channels x height x width, the input is {'x'.join(map(str, shape))}.",
+            "Declare the input with three dimensions (1x40x98 for one spectrogram), or choose the mlp.",
+        )
+    return shape
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return the channels of a thinner or wider model: a multiple of 8, because kernels are fast there.
+
+    >>> scaled(32, 0.25), scaled(1024, 0.3)
+    (8, 304)
+    """
+    return max(8, 8 * round(channels * width / 8))
+
+
+def require_positive(option: str, value: float) -> float:
+    """Return the value, or say that this option must be above zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ModelError("MODEL_OPTION_INVALID", f"option {option}: {value!r} is not a number above 0.")
+    return value
