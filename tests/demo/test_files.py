@@ -89,6 +89,36 @@ def test_an_npz_is_read_by_the_usual_names(tmp_path, names):
     assert samples.label.tolist() == label.tolist()
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (np.array([0, 255]), np.uint8),
+        (np.array([-1, 255]), np.int16),
+        (np.array([0, 2**15]), np.float32),
+        (np.array([True, False]), np.uint8),
+        (np.array([0.5, 1.5]), np.float32),
+        (np.array([0.5, 1.5], np.float16), np.float16),
+        (np.zeros(0, np.int64), np.uint8),
+    ],
+)
+def test_values_get_the_smallest_type_that_can_be_pushed_and_holds_them(value, dtype):
+    assert files.pushable(value).dtype == dtype
+    assert files.pushable(value).tolist() == value.tolist()
+
+
+def test_images_get_their_channel_first():
+    value = np.random.default_rng(0).integers(0, 256, (5, 9, 7, 3))
+    assert files.pushable(value)[4, 2, 8, 6] == value[4, 8, 6, 2]
+    assert files.pushable(value[..., 0])[4, 0, 8, 6] == value[4, 8, 6, 0]
+    assert np.array_equal(files.pushable(value.transpose(0, 3, 1, 2)), value.transpose(0, 3, 1, 2))
+
+
+def test_inputs_that_are_no_numbers_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.array(["1", "2"]), y=np.array([0, 1]))
+    with pytest.raises(InvalidRequest, match="not numbers"):
+        files.read(tmp_path / "a.npz")
+
+
 def test_an_npz_without_labels_is_refused_with_what_it_holds(tmp_path):
     np.savez(tmp_path / "a.npz", pictures=IMAGE)
     with pytest.raises(InvalidRequest, match=r"holds pictures.*numpy\.savez"):

@@ -1,6 +1,7 @@
 """Labelled samples from files of the common kinds: IDX, .npz, .csv, a folder of images for each class.
 
-Arrays come out as they are in the file: bytes stay bytes, nothing is scaled. Scaling is the model's business.
+Values come out as they are in the file, in a type that can be pushed: bytes stay bytes, wide floats become float32.
+Nothing is scaled; that is the model's business.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Samples:
     """Inputs with their labels.
 
     Attributes:
-        input: [N, ...] as in the file; images are [N, channel, height, width].
+        input: [N, ...] uint8, int16, float16 or float32; images are [N, channel, height, width].
         label: [N] int64, each below the number of class names.
         class_names: one name for each label.
     """
@@ -116,9 +117,8 @@ def read_idx(path: Path) -> NDArray[np.generic]:
 
 
 def read_idx_pair(images: Path, labels: Path) -> Samples:
-    """Read images [N, height, width] as [N, 1, height, width], and their labels."""
-    image, label = read_idx(images), read_idx(labels)
-    return labelled(images, image[:, None] if image.ndim == 3 else image, label)
+    """Read inputs and their labels from two files."""
+    return labelled(images, read_idx(images), read_idx(labels))
 
 
 def read_npz(path: Path) -> Samples:
@@ -205,6 +205,11 @@ def labelled(path: Path, value: NDArray[np.generic], label: NDArray[np.generic])
             f"{path}: {len(value)} inputs and labels of shape {label.shape}; each input needs one label.",
             "Give as many labels as inputs.",
         )
+    if value.dtype.kind not in "biuf":
+        raise InvalidRequest(
+            "DATA_NOT_NUMBERS", f"{path}: inputs are {value.dtype}, not numbers.", "Give integers or floats."
+        )
+    value = pushable(value)
     if label.dtype.kind in "US" and all(each.isdecimal() for each in label.astype(str)):
         label = label.astype(np.int64)
     if label.dtype.kind in "iu" and label.min() >= 0 and label.max() < len(label):
@@ -212,6 +217,26 @@ def labelled(path: Path, value: NDArray[np.generic], label: NDArray[np.generic])
         return Samples(value, number, tuple(str(each) for each in range(int(number.max()) + 1)))
     names, number = np.unique(label, return_inverse=True)
     return Samples(value, number.astype(np.int64).reshape(-1), tuple(str(name) for name in names))
+
+
+def pushable(value: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return values in a type that titand takes, the smallest that holds them; images with the channel first.
+
+    Example:
+        >>> pushable(np.zeros((2, 8, 8, 3), np.int64)).shape, pushable(np.array([300])).dtype
+        ((2, 3, 8, 8), dtype('int16'))
+    """
+    if value.dtype.kind in "biu":
+        low, high = (value.min(), value.max()) if value.size else (0, 0)
+        fitting = (each for each in (np.uint8, np.int16) if np.iinfo(each).min <= low and high <= np.iinfo(each).max)
+        value = value.astype(next(fitting, np.float32), copy=False)
+    elif value.dtype != np.float16:
+        value = value.astype(np.float32, copy=False)
+    if value.ndim == 3:
+        return value[:, None]
+    if value.ndim == 4 and value.shape[3] in (1, 3) and value.shape[1] not in (1, 3):
+        return np.ascontiguousarray(value.transpose(0, 3, 1, 2))
+    return value
 
 
 def is_number(text: str) -> bool:
