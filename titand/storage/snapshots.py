@@ -162,9 +162,7 @@ class SnapshotStore:
             plain = read_manifest(folder / MANIFEST)
             exports = [read_manifest(path) for path in sorted(folder.glob("*.json")) if path.name != MANIFEST]
         except FileNotFoundError as error:
-            if folder.is_dir():
-                raise corrupt(folder / MANIFEST, "it is missing") from error
-            raise _not_found(name) from error
+            raise _missing(folder / MANIFEST) from error
         snapshot = snapshot_from_plain(plain, exports, folder / MANIFEST)
         if snapshot.name != name:
             raise corrupt(folder / MANIFEST, f"it is the manifest of {snapshot.name}")
@@ -183,7 +181,7 @@ class SnapshotStore:
         try:
             opened = FileIO(path)
         except FileNotFoundError as error:
-            raise corrupt(path, "it is missing") from error
+            raise _missing(path) from error
         size = opened.seek(0, 2)
         if size != expected.size_bytes:
             opened.close()
@@ -307,6 +305,11 @@ def _expected(snapshot: Snapshot, file: str) -> FileDigest:
         if export.file == file:
             return FileDigest(export.size_bytes, export.sha256)
     raise NotFound("EXPORT_NOT_FOUND", f"Snapshot {snapshot.name} has no {file}.", "Export it first.")
+
+
+def _missing(path: Path) -> CorruptFile | NotFound:
+    """Tell a file that is gone from a snapshot that was deleted while we looked."""
+    return corrupt(path, "it is missing") if path.parent.is_dir() else _not_found(path.parent.name)
 
 
 def _not_found(name: str) -> NotFound:

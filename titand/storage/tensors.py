@@ -14,19 +14,21 @@ from dataclasses import dataclass
 
 from titand.storage.files import Buffer
 
-# As torch and numpy call it -> (as the format calls it, bytes per element)
+# As torch and numpy call it -> (as the format calls it, bytes per element), in the order in which the library
+# lays tensors out: larger elements first, so that each is aligned.
 DATA_TYPES = {
+    "int64": ("I64", 8),
     "float64": ("F64", 8),
     "float32": ("F32", 4),
-    "float16": ("F16", 2),
-    "bfloat16": ("BF16", 2),
-    "int64": ("I64", 8),
     "int32": ("I32", 4),
+    "bfloat16": ("BF16", 2),
+    "float16": ("F16", 2),
     "int16": ("I16", 2),
     "int8": ("I8", 1),
     "uint8": ("U8", 1),
     "bool": ("BOOL", 1),
 }
+RANK = {data_type: rank for rank, data_type in enumerate(DATA_TYPES)}
 ALIGNMENT_BYTES = 8  # of the data, as the library's own writer has it
 
 
@@ -42,7 +44,7 @@ class RawTensor:
 def encode_tensors(tensors: Mapping[str, RawTensor], metadata: Mapping[str, str] | None = None) -> Iterator[Buffer]:
     """Yield a safetensors file piece by piece; equal input gives equal bytes, in whatever order it comes.
 
-    The data type with the largest elements comes first, then by name, so that every tensor is aligned.
+    The bytes are those of the library's own writer.
 
     Args:
         tensors: by name; must not change until the last piece is taken.
@@ -54,13 +56,16 @@ def encode_tensors(tensors: Mapping[str, RawTensor], metadata: Mapping[str, str]
     Example:
         >>> pieces = encode_tensors({"bias": RawTensor("float32", (2,), bytes(8))})
         >>> [len(piece) for piece in pieces]
-        [64, 8]
+        [72, 8]
     """
-    ordered = sorted(tensors.items(), key=lambda item: (-_type_of(*item)[1], item[0]))
+    for name, tensor in tensors.items():
+        if tensor.data_type not in DATA_TYPES:
+            raise ValueError(f"{name}: the safetensors format has no {tensor.data_type}")
+    ordered = sorted(tensors.items(), key=lambda item: (RANK[item[1].data_type], item[0]))
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     start = 0
     for name, tensor in ordered:
-        code, item_bytes = _type_of(name, tensor)
+        code, item_bytes = DATA_TYPES[tensor.data_type]
         stop = start + memoryview(tensor.data).nbytes
         if stop - start != math.prod(tensor.shape) * item_bytes:
             raise ValueError(f"{name}: {stop - start} bytes are no {tensor.data_type} {list(tensor.shape)}")
@@ -71,9 +76,3 @@ def encode_tensors(tensors: Mapping[str, RawTensor], metadata: Mapping[str, str]
     yield struct.pack("<Q", len(text)) + text
     for _, tensor in ordered:
         yield tensor.data
-
-
-def _type_of(name: str, tensor: RawTensor) -> tuple[str, int]:
-    if tensor.data_type not in DATA_TYPES:
-        raise ValueError(f"{name}: the safetensors format has no {tensor.data_type}")
-    return DATA_TYPES[tensor.data_type]
