@@ -228,6 +228,13 @@ def test_a_download_goes_on_where_it_stopped_even_when_the_snapshot_is_deleted(s
     assert names(store.folder) == []
 
 
+def test_a_file_of_another_size_is_not_handed_out(store):
+    create(store, 1, b"0123456789")
+    os.truncate(store.folder / "r00000001" / "model.safetensors", 9)
+    with pytest.raises(CorruptFile, match="9 bytes, the manifest says 10"):
+        store.open_for_read("r00000001")
+
+
 def test_an_offset_may_be_the_end_but_not_beyond(store):
     create(store, 1, b"0123456789")
     with store.open_for_read("r00000001", offset_bytes=10) as file:
