@@ -79,7 +79,7 @@ def write_bundle(folder: Path, generation: int, sections: Mapping[str, Buffer], 
     publish(path, encode_bundle(generation, sections), expected_bytes=size)
     with refusals_of(folder):
         for old in _generations(folder)[keep:]:
-            old.unlink()
+            os.unlink(old)
     return path
 
 

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -103,7 +104,7 @@ class SnapshotStore:
         partial = self.folder / f".{name}{PARTIAL}"
         with refusals_of(self.folder / name):
             shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
+            os.mkdir(partial)
             try:
                 written = publish(partial / MODEL_FILE, chunks, expected_bytes)
                 existing = self._all()[0]
@@ -127,7 +128,7 @@ class SnapshotStore:
                     sha256=written.sha256,
                 )
                 publish(partial / MANIFEST, [encode_manifest(plain_of_snapshot(snapshot))])
-                partial.rename(self.folder / name)
+                os.rename(partial, self.folder / name)
             except Exception:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
@@ -247,7 +248,7 @@ class SnapshotStore:
         with refusals_of(folder):
             shutil.rmtree(doomed, ignore_errors=True)
             try:
-                folder.rename(doomed)
+                os.rename(folder, doomed)
             except FileNotFoundError as error:
                 raise _not_found(name) from error
             sync_folder(self.folder)
