@@ -156,7 +156,8 @@ def remove_partials(folder: Path) -> list[Path]:
 
 def _write_new(path: Path, chunks: Iterable[Buffer]) -> FileDigest:
     """Write and fsync a file that did not exist: never the one whose fsync may have failed before."""
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     sha256, size = hashlib.sha256(), 0
     with open(path, "xb") as file:
         for chunk in chunks:
