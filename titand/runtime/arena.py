@@ -27,6 +27,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import struct
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +42,7 @@ JOURNAL_BYTES = 8192
 FATE_COUNT = 1 << 16  # the latest samples whose fate is remembered, by number modulo this
 
 _MAGIC = 0x5449_5441_4E44_0001
+_HEADER = struct.Struct("<qqq")  # magic, slot count, sample bytes
 _ALIGN = 64
 
 
@@ -99,6 +101,12 @@ class ArenaLayout:
 class Arena:
     """A process's view of the arena: plain memoryviews, no copy.
 
+    Args:
+        descriptor: memory made by `create_arena`; its header says how it is laid out.
+
+    Raises:
+        ValueError: it is not an arena of this version.
+
     Attributes:
         state: [N] uint8.
         number: [N] int64, the sample's number, from 1 in order of admission.
@@ -108,8 +116,11 @@ class Arena:
         data: [N * sample_bytes] uint8.
     """
 
-    def __init__(self, descriptor: int, layout: ArenaLayout) -> None:
-        self.layout = layout
+    def __init__(self, descriptor: int) -> None:
+        magic, slot_count, sample_bytes = _HEADER.unpack(os.pread(descriptor, _HEADER.size, 0))
+        if magic != _MAGIC:
+            raise ValueError("this memory is not an arena of this version")
+        self.layout = layout = ArenaLayout(slot_count, sample_bytes)
         self.memory = mmap.mmap(descriptor, layout.size_bytes)
         whole = memoryview(self.memory)
         offsets = layout._offsets()
@@ -118,13 +129,6 @@ class Arena:
             return whole[offsets[index] : offsets[index] + size].cast("B").cast(code)
 
         count = layout.slot_count
-        header = column(0, 24, "q")
-        if header[0] not in (0, _MAGIC):
-            raise ValueError("this memory is not an arena of this version")
-        if header[0] == 0:
-            header[1], header[2], header[0] = count, layout.sample_bytes, _MAGIC
-        if (header[1], header[2]) != (count, layout.sample_bytes):
-            raise ValueError(f"the arena has {header[1]} slots of {header[2]} bytes, not {layout}")
         self.counters = column(1, COUNTER_COUNT * 8, "q")
         self.streams = column(2, STREAM_COUNT * STREAM_BYTES, "B")
         self.journal = column(3, JOURNAL_BYTES, "B")
@@ -162,6 +166,7 @@ def create_arena(layout: ArenaLayout) -> int:
     """Make the memory for an arena and return its descriptor; pages cost nothing until they are used."""
     descriptor = os.memfd_create("titand-arena", os.MFD_CLOEXEC)
     os.ftruncate(descriptor, layout.size_bytes)
+    os.pwrite(descriptor, _HEADER.pack(_MAGIC, layout.slot_count, layout.sample_bytes), 0)
     return descriptor
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from titand.clock import Clock
 
-BOARDS = ("supervisor", "front", "selector", "trainer", "telemetry", "wishes", "state")
+BOARDS = ("supervisor", "front", "selector", "trainer", "telemetry", "wishes", "settings")
 BOARD_BYTES = 1 << 17
 _HEAD = struct.Struct("<qqII")  # heartbeat, written (monotonic nanoseconds), length, crc-32
 _ATTEMPTS = 50
@@ -93,3 +93,34 @@ def create_boards() -> int:
     descriptor = os.memfd_create("titand-boards", os.MFD_CLOEXEC)
     os.ftruncate(descriptor, len(BOARDS) * BOARD_BYTES)
     return descriptor
+
+
+class Memory:
+    """Some bytes that outlive their writer: newest wins, checked on reading like a board.
+
+    Args:
+        descriptor: memory made by `create_memory`.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, content: bytes) -> None:
+        """Replace the content."""
+        os.ftruncate(self._descriptor, max(os.fstat(self._descriptor).st_size, _HEAD.size + len(content)))
+        os.pwrite(self._descriptor, content, _HEAD.size)
+        os.pwrite(self._descriptor, _HEAD.pack(0, 0, len(content), zlib.crc32(content)), 0)
+
+    def read(self) -> bytes | None:
+        """Return the content; None if there is none, or its writer died half-way."""
+        head = os.pread(self._descriptor, _HEAD.size, 0)
+        if len(head) < _HEAD.size:
+            return None
+        _, _, length, checksum = _HEAD.unpack(head)
+        content = os.pread(self._descriptor, length, _HEAD.size)
+        return content if zlib.crc32(content) == checksum else None
+
+
+def create_memory() -> int:
+    """Make an empty memory and return its descriptor."""
+    return os.memfd_create("titand-memory", os.MFD_CLOEXEC)
