@@ -1,0 +1,7 @@
+"""python -m titand.demo."""
+
+import sys
+
+from titand.demo.demo import main
+
+sys.exit(main())

@@ -1,0 +1,173 @@
+"""titand demo: the whole service on real data, from an empty folder to a judged model file.
+
+A daemon in a temporary folder, a client that streams real samples to it, rounds, an exported file, and a fresh
+process that judges the file on samples that were never streamed. When learning did not happen, it ends with status 1
+and says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import titan
+from titan.records import PushTotals, Training
+
+from titand.demo import data, screen
+from titand.demo.configuration import sections, to_toml
+from titand.demo.data import Dataset
+from titand.demo.files import Samples
+from titand.demo.service import Service, running
+from titand.demo.verdict import Outcome, complaints, interval
+from titand.errors import TitanError
+
+MESSAGE = 32  # samples a push
+START_SECONDS = 60.0  # until the first round; torch alone takes seconds to load
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the message says why."""
+
+
+def stream(client: titan.Client, samples: Samples, seed: int, stop: threading.Event) -> None:
+    """Push all samples again and again, in another order each time, until told to stop."""
+    generator = np.random.default_rng(seed)
+    while True:
+        order = generator.permutation(len(samples))
+        for start in range(0, len(order), MESSAGE):
+            if stop.is_set():
+                return
+            part = samples.at(order[start : start + MESSAGE])
+            client.push_batch(part.input, part.label)
+
+
+def train(service: Service, dataset: Dataset, seconds: float) -> tuple[Training, PushTotals]:
+    """Stream for so many seconds after the first round, and show what happens.
+
+    Raises:
+        DemoFailed: the daemon ended, or no round came.
+    """
+    print(screen.HEADER)
+    stop = threading.Event()
+    with titan.Client(service.address) as client, ThreadPoolExecutor(1) as pool:
+        streaming = pool.submit(stream, client, dataset.train, 0, stop)
+        try:
+            start = time.monotonic()
+            deadline = start + START_SECONDS
+            first_round = None
+            while time.monotonic() < deadline:
+                if not service.is_running or streaming.done():
+                    break
+                training = client.training()
+                if training.round_count and first_round is None:
+                    first_round = time.monotonic()
+                    deadline = first_round + seconds
+                print(screen.progress(time.monotonic() - start, training), flush=True)
+                stop.wait(1.0)
+        finally:
+            stop.set()
+        streaming.result()
+        if first_round is None:
+            raise DemoFailed(f"No round within {START_SECONDS:.0f} s.")
+        totals = client.flush(START_SECONDS)
+        return client.training(), totals
+
+
+def export(service: Service, path: Path) -> None:
+    """Snapshot the model and export it the way a user does.
+
+    Raises:
+        DemoFailed: titanctl failed.
+    """
+    with titan.Client(service.address) as client:
+        client.create_snapshot("titand demo")
+    _run("titan.cli.main", "--address", service.address, "export-model", str(path), "--format", "safetensors")
+
+
+def judge(path: Path, name: str) -> tuple[float, int]:
+    """Return the accuracy of a model file on the unseen samples of a data set, and their number."""
+    answer: dict[str, Any] = json.loads(_run("titand.demo.judge", str(path), "--data", name))
+    return answer["accuracy"], answer["sample_count"]
+
+
+def run(name: str, seconds: float, folder: Path) -> Outcome:
+    """Run the demo in an empty folder.
+
+    Raises:
+        DemoFailed, TitanError, titan.TitanError: it could not be brought to its end.
+    """
+    dataset = data.load(name)
+    (folder / "titand.toml").write_text(to_toml(sections(dataset, folder)), encoding="utf-8")
+    print(
+        f"{dataset.name}: {len(dataset.train):,} samples of {len(dataset.train.class_names)} classes are streamed; "
+        f"judged by {len(dataset.test):,} others ({dataset.split}).\n"
+    )
+    model_path = folder / "model.safetensors"
+    with running(folder) as service:
+        try:
+            training, totals = train(service, dataset, seconds)
+            export(service, model_path)
+        except (DemoFailed, titan.TitanError) as error:
+            raise DemoFailed(f"{error}\n\nThe daemon's last lines:\n{service.log_tail()}") from error
+        exit_status, left_behind = service.stop()
+    accuracy, sample_count = judge(model_path, name)
+    return Outcome(training, totals, accuracy, sample_count, dataset.floor, exit_status, tuple(left_behind))
+
+
+def report(outcome: Outcome) -> None:
+    """Print what was found."""
+    training = outcome.training
+    print(f"\n{screen.gain(training)}\n\nWhere every sample has gone:")
+    if training.sample_ledger:
+        print(*screen.account(training.sample_ledger), sep="\n")
+    evaluation = training.evaluation
+    if evaluation:
+        accuracy = screen.with_margin(evaluation.accuracy, evaluation.accuracy_margin, ".3f")
+        print(f"\nHeld out by the daemon: {accuracy} (the stream repeats itself, so this flatters)")
+    margin = interval(outcome.accuracy, outcome.sample_count)
+    print(f"Exported, loaded in a fresh process, {outcome.sample_count:,} samples never streamed: ", end="")
+    print(screen.with_margin(outcome.accuracy, margin, ".3f"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `titand demo`; return its exit status."""
+    parser = argparse.ArgumentParser(prog="titand demo", description="The whole service on real data.")
+    parser.add_argument(
+        "--data",
+        default="digits",
+        help="digits (in the package), fashion-mnist, motionsense, or a path: a folder with a folder of images for "
+        "each class, a .npz, a .csv, an IDX file",
+    )
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long to train after the first round")
+    given = parser.parse_args(arguments)
+    begin = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="titand-demo-") as folder:
+            outcome = run(given.data, given.seconds, Path(folder))
+    except (DemoFailed, TitanError, titan.TitanError) as error:
+        print(f"\nFAILED: {error}", file=sys.stderr)
+        return 1
+    report(outcome)
+    wrong = complaints(outcome)
+    for each in wrong:
+        print(f"\nFAILED: {each}", file=sys.stderr)
+    print(f"\n{'Failed' if wrong else 'Done'} in {time.monotonic() - begin:.0f} s.")
+    return 1 if wrong else 0
+
+
+def _run(module: str, *arguments: str) -> str:
+    """Run a module in a fresh interpreter and return what it prints."""
+    result = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True)
+    if result.returncode != 0:
+        raise DemoFailed(f"{module} ended with status {result.returncode}: {result.stderr.strip()}")
+    return result.stdout
