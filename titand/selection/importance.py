@@ -68,11 +68,13 @@ class Scores:
         gradient: last-layer gradients.
         loss: [K] cross-entropy with the true label, in nats.
         probability: [K, C] softmax.
+        input: [K, ...] the model's inputs, for what compares samples by these; None if not at hand.
     """
 
     gradient: LastLayerGradient
     loss: Tensor
     probability: Tensor
+    input: Tensor | None = None
 
     def finite(self) -> Tensor:
         """Return [K] bool on the CPU: rows in which nothing is NaN or infinite."""
@@ -81,7 +83,8 @@ class Scores:
 
     def take(self, row: Tensor) -> Scores:
         """Return the scores of some rows only."""
-        return Scores(self.gradient.take(row), self.loss[row], self.probability[row])
+        inputs = None if self.input is None else self.input[row]
+        return Scores(self.gradient.take(row), self.loss[row], self.probability[row], inputs)
 
 
 def class_importance(gradient: LastLayerGradient, label: Tensor, class_count: int) -> Tensor:

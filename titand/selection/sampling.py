@@ -156,3 +156,20 @@ def draw_rows(design: Design, group: Sequence[int], generator: torch.Generator) 
         rows = lists[stratum]
         drawn += [rows[i] for i in draw_systematic([design.probability[row] for row in rows], offset)]
     return torch.tensor(drawn, dtype=torch.int64)
+
+
+def temper(weight: Tensor, exponent: float) -> Tensor:
+    """Return weight^exponent, scaled to the mean (mean weight)^exponent.
+
+    Example:
+        >>> temper(torch.tensor([4.0, 1.0, 1.0]), 0.5).tolist()  # mean sqrt(2)
+        [2.1213202476501465, 1.0606601238250732, 1.0606601238250732]
+    """
+    tempered = weight**exponent
+    return tempered * (weight.mean() ** exponent / tempered.mean())
+
+
+def check_exponent(exponent: float) -> None:
+    """Raise ValueError unless the exponent of sample weights is in [0, 1]."""
+    if not 0 <= exponent <= 1:
+        raise ValueError(f"weight exponent: expected a number in [0, 1], got {exponent}")

@@ -11,12 +11,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from titand.selection import baselines
 from titand.selection.allocation import stratify
+from titand.selection.baselines import ISSelector, ScoredSelector
 from titand.selection.candidates import CandidateSet
 from titand.selection.finite import choose_among_finite
 from titand.selection.gain import variance_ratio
 from titand.selection.importance import Scores
-from titand.selection.sampling import Design, Draw, design_of, draw_rows
+from titand.selection.sampling import Design, Draw, check_exponent, design_of, draw_rows, temper
 
 # Importance below this share of the mean counts as this share. It bounds the sample weights whatever a
 # converged model scores, and adds no bias, because chance and weight both come from the bounded value.
@@ -71,7 +73,7 @@ class CISSelector:
     weight_exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_exponent(self.weight_exponent)
+        check_exponent(self.weight_exponent)
 
     @property
     def needs_scores(self) -> bool:
@@ -159,27 +161,18 @@ def unbiased_weight(candidates: CandidateSet, design: Design, row: Tensor) -> Te
     return len(row) * candidates.stage_weight[row] / (candidates.window_size * probability)
 
 
-def temper(weight: Tensor, exponent: float) -> Tensor:
-    """Return weight^exponent, scaled to the mean (mean weight)^exponent.
-
-    Example:
-        >>> temper(torch.tensor([4.0, 1.0, 1.0]), 0.5).tolist()  # mean sqrt(2)
-        [2.1213202476501465, 1.0606601238250732, 1.0606601238250732]
-    """
-    tempered = weight**exponent
-    return tempered * (weight.mean() ** exponent / tempered.mean())
-
-
-def _check_exponent(exponent: float) -> None:
-    if not 0 <= exponent <= 1:
-        raise ValueError(f"weight exponent: expected a number in [0, 1], got {exponent}")
-
-
 POLICIES: Mapping[str, Callable[..., Selector]] = {
     "cis": CISSelector,
     "uniform": UniformSelector,
     "rs": UniformSelector,
     "stratified": partial(UniformSelector, by_class=True),
+    "is": ISSelector,
+    "ll": partial(ScoredSelector, baselines.low_loss),
+    "hl": partial(ScoredSelector, baselines.high_loss),
+    "ce": partial(ScoredSelector, baselines.uncertain),
+    "gn-top": partial(ScoredSelector, baselines.high_importance),
+    "ocs": partial(ScoredSelector, baselines.online_coreset),
+    "camel": partial(ScoredSelector, baselines.camel),
 }
 
 
