@@ -44,7 +44,7 @@ def score(model: SplitModel, x: Tensor) -> Forward:
     with evaluating(model):
         first = model.first_block(x)
         logits, hidden = model.head.with_hidden(model.rest(first))
-    return Forward(_condensed(first), hidden, logits)
+    return Forward(condensed(first), hidden, logits)
 
 
 @torch.inference_mode()
@@ -59,7 +59,7 @@ def first_block_feature(model: SplitModel, x: Tensor) -> Tensor:
         x: [N, *shape] normalised input.
     """
     with evaluating(model):
-        return _condensed(model.first_block(x))
+        return condensed(model.first_block(x))
 
 
 def residual(logits: Tensor, label: Tensor) -> Tensor:
@@ -89,7 +89,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             model.train()
 
 
-def _condensed(first: Tensor) -> Tensor:
+def condensed(first: Tensor) -> Tensor:
+    """Return the first block's output as the filter sees it, [N, F]; see `first_block_feature`."""
     if first.dim() == 4:
         channels, height, width = first.shape[1:]
         grid = max(1, math.isqrt(FEATURE_LIMIT // channels))

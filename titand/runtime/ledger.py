@@ -39,8 +39,8 @@ from titand.runtime.arena import (
 )
 
 # Places of the counters in the arena. Numbers are stored in checkpoints too: never reuse one.
-PUSHED, SHED, REJECTED, ACCEPTED, LOST, SHED_LATE = 0, 1, 2, 3, 4, 5
-_ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10}
+PUSHED, SHED, REJECTED, ACCEPTED, LOST, TRANSACTIONS = 0, 1, 2, 3, 4, 5
+ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10}
 
 _ID_BYTES = 64
 _STREAM_FIELDS = struct.Struct("<qqqqq")  # last sequence, accepted, rejected, shed, last use
@@ -263,7 +263,7 @@ class Ledger:
             for match in ENDED.finditer(state):
                 runs.append((match.start(), match.end() - match.start()))
                 for slot in range(*match.span()):
-                    counters[_ENDED_COUNTER[state[slot]]] += 1
+                    counters[ENDED_COUNTER[state[slot]]] += 1
                     arena.fates[arena.number[slot] % FATE_COUNT] = state[slot]
                 if len(runs) == _MAX_RUNS:
                     break
@@ -276,7 +276,7 @@ class Ledger:
         gone = self._arena.counters
 
         def ended(code: int) -> int:
-            return int(gone[_ENDED_COUNTER[code]]) + state.count(code)
+            return int(gone[ENDED_COUNTER[code]]) + state.count(code)
 
         return LedgerCounts(
             pushed=gone[PUSHED],
@@ -297,6 +297,7 @@ class Ledger:
         self, counters: list[int], runs: list[tuple[int, int]], new_state: int, stream: int, position: StreamPosition
     ) -> None:
         journal = self._arena.journal
+        counters[TRANSACTIONS] += 1
         counter_bytes = struct.pack(f"<{len(counters)}q", *counters)
         offset = _JOURNAL_HEAD.size
         journal[offset : offset + len(counter_bytes)] = counter_bytes

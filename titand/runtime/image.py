@@ -1,0 +1,87 @@
+"""The arena as bytes, for a checkpoint: the ledger always, the waiting samples on a clean stop.
+
+Taken by the trainer while the front may be writing: the front counts its transactions, and an image is taken again
+until no transaction fell into it, so that counters and states belong to the same moment.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+
+from titand.runtime.arena import (
+    CANDIDATE,
+    FILLED,
+    HELD_OUT,
+    RELEASED,
+    SELECTED,
+    TRAINED,
+    Arena,
+)
+from titand.runtime.ledger import ENDED_COUNTER, LOST, TRANSACTIONS
+
+_LENGTH = struct.Struct("<I")
+_COLUMNS = ("number", "label", "round", "observed_ns", "accepted_ns")
+_ATTEMPTS = 1000
+
+
+def image_of(arena: Arena, with_samples: bool) -> bytes:
+    """Return the ledger, the streams' positions and the slots; with `with_samples` also what waits in them.
+
+    Raises:
+        RuntimeError: the front never paused long enough; it is writing without end.
+    """
+    for _ in range(_ATTEMPTS):
+        before = arena.counters[TRANSACTIONS]
+        if arena.journal[0]:
+            continue
+        counters, streams, state = list(arena.counters), bytes(arena.streams), bytes(arena.state)
+        columns = {name: list(getattr(arena, name)) for name in _COLUMNS}
+        if arena.counters[TRANSACTIONS] == before and not arena.journal[0]:
+            break
+    else:
+        raise RuntimeError("the arena never held still for an image")
+    live = [slot for slot, code in enumerate(state) if code in (FILLED, CANDIDATE, SELECTED, HELD_OUT)]
+    head = {
+        "counters": counters,
+        "ended": {str(code): state.count(code) for code in ENDED_COUNTER},
+        "live": [[state[slot], *(columns[name][slot] for name in _COLUMNS)] for slot in live],
+        "with_samples": with_samples,
+    }
+    text = json.dumps(head, separators=(",", ":")).encode()
+    samples = [bytes(arena.sample(slot)) for slot in live] if with_samples else []
+    return b"".join([_LENGTH.pack(len(text)), text, streams, *samples])
+
+
+def restore_image(arena: Arena, image: bytes, completed_round: int) -> int:
+    """Put an image into a new arena; return how many samples are to be filtered anew.
+
+    Samples that the image does not hold, because the daemon died, are counted as lost; held-out ones as released.
+    """
+    (length,) = _LENGTH.unpack_from(image)
+    head = json.loads(image[_LENGTH.size : _LENGTH.size + length])
+    offset = _LENGTH.size + length
+    counters = head["counters"]
+    for code, count in head["ended"].items():
+        counters[ENDED_COUNTER[int(code)]] += count
+    arena.streams[:] = image[offset : offset + len(arena.streams)]
+    offset += len(arena.streams)
+    size = arena.layout.sample_bytes
+    free = iter(range(arena.layout.slot_count))
+    waiting = 0
+    for state, *values in head["live"]:
+        row = dict(zip(_COLUMNS, values, strict=True))
+        if state == SELECTED and row["round"] <= completed_round:
+            counters[ENDED_COUNTER[TRAINED]] += 1
+        elif not head["with_samples"] or (slot := next(free, None)) is None:
+            counters[ENDED_COUNTER[RELEASED] if state == HELD_OUT else LOST] += 1
+        else:
+            for name, value in row.items():
+                getattr(arena, name)[slot] = value
+            arena.data[slot * size : (slot + 1) * size] = image[offset : offset + size]
+            arena.state[slot] = HELD_OUT if state == HELD_OUT else FILLED
+            waiting += state != HELD_OUT
+        if head["with_samples"]:
+            offset += size
+    arena.counters[:] = memoryview(struct.pack(f"{len(counters)}q", *counters)).cast("q")
+    return waiting

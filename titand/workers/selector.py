@@ -1,0 +1,292 @@
+"""The selector without its process: filled slots and permits in, batches out."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from titand.clock import Clock
+from titand.learning import scoring
+from titand.learning.evaluation import Evaluation, evaluate
+from titand.learning.models.split import SplitModel
+from titand.learning.state import Binding, StateLayout, model_tensors
+from titand.learning.state import copy as copy_state
+from titand.records import Batch, ModelSpec, Permit
+from titand.runtime.arena import CANDIDATE, EVICTED, FILLED, FILTERED, INVALID, SELECTED, Arena
+from titand.runtime.parameters import ParameterBoard
+from titand.selection.candidates import CandidateSet
+from titand.selection.coarse_filter import CoarseFilter
+from titand.selection.importance import LastLayerGradient, Scores
+from titand.selection.sampling import Draw
+from titand.selection.selector import Selector
+from titand.workers.held_out import HeldOut, is_held_out
+from titand.workers.samples import SampleReader
+from titand.workers.stages import Stages
+
+_PREQUENTIAL_DECAY = 0.98  # per window: the figure covers about the last fifty windows
+
+
+@dataclass
+class Budgets:
+    """What may change between rounds."""
+
+    candidates: int
+    round_samples: int
+    micro_batch: int
+    evaluate_every: int
+
+
+class SelectorWorker:
+    """Stage one on arrival, stage two on permit.
+
+    Args:
+        arena: where samples wait; this worker owns those in FILLED, CANDIDATE and HELD_OUT.
+        board: where the trainer publishes parameters.
+        model: of the same description as the trainer's, on the device; its values come from the board.
+        spec: what the samples are.
+        coarse_filter: stage one.
+        selector: stage two.
+        batch_size: B.
+        budgets: what may change between rounds.
+        held_out_ratio: share of arrivals that is never trained on.
+        held_out_samples: most of them kept.
+        seed: of every draw.
+        clock: times the stages.
+    """
+
+    def __init__(
+        self,
+        arena: Arena,
+        board: ParameterBoard,
+        model: SplitModel,
+        spec: ModelSpec,
+        coarse_filter: CoarseFilter,
+        selector: Selector,
+        batch_size: int,
+        budgets: Budgets,
+        held_out_ratio: float,
+        held_out_samples: int,
+        seed: int,
+        clock: Clock,
+    ) -> None:
+        self._arena = arena
+        self._spec = spec
+        self._filter = coarse_filter
+        self._selector = selector
+        self._batch_size = batch_size
+        self.budgets = budgets
+        self._clock = clock
+        self._parameters = ModelOnBoard(model, board)
+        self._reader = SampleReader(arena, spec, self._parameters.device)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._held_out_ratio = held_out_ratio if held_out_samples else 0.0
+        self.held_out = HeldOut(arena, held_out_samples, spec.class_count, random.Random(seed))
+        self.stages = Stages(clock)
+        self._waiting: deque[int] = deque()
+        self._last_sweep_round = 0
+        self._right, self._answered = 0.0, 0.0
+        self.window_size = 0
+        self.invalid_count = 0
+
+    # ---- stage one
+
+    def on_filled(self) -> bool:
+        """Filter one micro-batch of waiting samples; return whether more are waiting."""
+        if not self._waiting:
+            self._waiting.extend(self._arena.slots_in(FILLED))
+        arrivals: list[int] = []
+        while self._waiting and len(arrivals) < self.budgets.micro_batch:
+            slot = self._waiting.popleft()
+            if is_held_out(self._arena.number[slot], self._held_out_ratio):
+                self.held_out.keep(slot)
+            else:
+                arrivals.append(slot)
+        if arrivals:
+            with self.stages.timed("filter"):
+                self._offer(arrivals)
+        return bool(self._waiting)
+
+    def _offer(self, slots: list[int]) -> None:
+        label = self._reader.labels(slots)
+        feature = self._parameters.feature(self._reader.inputs(slots)) if self._filter.needs_feature else None
+        # Candidates first: were we to die inside, the slots would be found and filtered again.
+        self._arena.mark(slots, CANDIDATE)
+        self._arena.mark(self._filter.offer(slots, label, feature), FILTERED)
+        self.window_size += len(slots)
+
+    # ---- stage two
+
+    @property
+    def is_window_ready(self) -> bool:
+        """Whether enough samples have arrived since the last cut for a round to be worth it."""
+        return self.window_size >= self.budgets.round_samples
+
+    def on_permit(self, permit: Permit) -> Batch:
+        """Cut the window and choose the batch of a round, scored with the version that the permit names."""
+        start = self._clock.monotonic_ns()
+        self._parameters.load(permit.version)
+        candidates = self._filter.cut()
+        self._filter.capacity = self.budgets.candidates
+        self.window_size = 0
+        if self._selector.needs_scores:
+            with self.stages.timed("score"):
+                scores, feature = self._score(candidates)
+            self._judge(candidates, scores)
+            if self._filter.needs_feature:
+                self._filter.learn(candidates.label, feature, scores.gradient.norm())
+        else:
+            scores = None
+        draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
+        slots = self._hand_over(candidates, draw, permit.round)
+        seconds = (self._clock.monotonic_ns() - start) / 1e9
+        self.stages.record("select", seconds)
+        return Batch(
+            permit.round,
+            tuple(slots),
+            tuple(draw.sample_weight.tolist()),
+            permit.version,
+            {
+                "window_size": candidates.window_size,
+                "candidate_count": len(candidates.key),
+                "variance_ratio": draw.variance_ratio,
+                "select_seconds": seconds,
+                "class_draw_counts": torch.bincount(
+                    candidates.label[draw.index], minlength=self._spec.class_count
+                ).tolist(),
+            },
+        )
+
+    def _score(self, candidates: CandidateSet) -> tuple[Scores, Tensor]:
+        forward = scoring.score(self._parameters.model, self._reader.inputs(candidates.key))
+        label = candidates.label.to(forward.logits.device)
+        residual = scoring.residual(forward.logits, label)
+        scores = Scores(
+            LastLayerGradient(residual, forward.hidden),
+            nn.functional.cross_entropy(forward.logits, label, reduction="none"),
+            torch.softmax(forward.logits, dim=1),
+        )
+        return scores, forward.feature
+
+    def _judge(self, candidates: CandidateSet, scores: Scores) -> None:
+        """Count right answers on arrivals that no update has seen; each stands for its stage weight."""
+        is_right = scores.probability.argmax(dim=1).cpu() == candidates.label
+        self._right = self._right * _PREQUENTIAL_DECAY + float(candidates.stage_weight[is_right].sum())
+        self._answered = self._answered * _PREQUENTIAL_DECAY + float(candidates.stage_weight.sum())
+
+    def _hand_over(self, candidates: CandidateSet, draw: Draw, round: int) -> list[int]:
+        selected = [candidates.key[row] for row in draw.index.tolist()]
+        invalid = [candidates.key[row] for row in draw.dropped.tolist()]
+        for slot in selected:
+            self._arena.round[slot] = round  # before the state: recovery asks a selected slot for its round
+            self._arena.state[slot] = SELECTED
+        self._arena.mark(invalid, INVALID)
+        self.invalid_count += len(invalid)
+        gone = {*selected, *invalid}
+        self._arena.mark([slot for slot in candidates.key if slot not in gone], EVICTED)
+        return selected
+
+    # ---- evaluation
+
+    def evaluate_some(self, round: int) -> bool:
+        """Ask a portion of the held-out samples if a sweep is due; return whether there was anything to do.
+
+        Only between a permit and its batch: later the trainer writes over the parameters.
+        """
+        if not self.held_out.is_sweeping:
+            due = round - self._last_sweep_round >= self.budgets.evaluate_every
+            if not len(self.held_out) or not (due or self.held_out.latest is None):
+                return False
+            self._last_sweep_round = round
+            self.held_out.begin_sweep()
+        with self.stages.timed("evaluate"):
+            self.held_out.ask_portion(self._ask, self._parameters.version)
+        return True
+
+    def load(self, version: int) -> None:
+        """Take over the parameters that a permit names."""
+        self._parameters.load(version)
+
+    def _ask(self, slots: Sequence[int]) -> Evaluation:
+        label = self._reader.labels(slots).to(self._parameters.device)
+        return evaluate(self._parameters.model, [(self._reader.inputs(slots), label)], self._spec.class_count)
+
+    # ---- what outlives the process
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what was learned about the stream, for checkpoints and for a successor."""
+        filter_state = {f"filter.{name}": tensor for name, tensor in self._filter.state().items()}
+        return {**filter_state, "generator": self._generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue from what `state` gave."""
+        self._generator.set_state(state["generator"])
+        prefix = "filter."
+        self._filter.restore({name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)})
+
+    def report(self) -> dict[str, Any]:
+        """Return what the board says about this worker."""
+        evaluation: dict[str, Any] = {}
+        if self._answered > 0:
+            evaluation["prequential_accuracy"] = self._right / self._answered
+        if self.held_out.latest is not None:
+            result = self.held_out.latest.result
+            low, high = result.interval
+            evaluation |= {
+                "accuracy": result.accuracy,
+                "accuracy_margin": (high - low) / 2,
+                "sample_count": result.sample_count,
+                "version": self.held_out.latest.version,
+                "loss": result.loss,
+                "class_accuracies": list(result.class_accuracy),
+            }
+        return {
+            "device": str(self._parameters.device),
+            "candidate_budget": self.budgets.candidates,
+            "batch_size": self._batch_size,
+            "window_size": self.window_size,
+            "invalid_count": self.invalid_count,
+            "evaluation": evaluation,
+            "stages": self.stages.report(),
+        }
+
+
+class ModelOnBoard:
+    """A model whose values are a published version, without a copy where it computes on the CPU."""
+
+    def __init__(self, model: SplitModel, board: ParameterBoard) -> None:
+        self.model = model
+        self.version = -1
+        tensors = model_tensors(model)
+        layout = StateLayout.of({name: tensor.cpu() for name, tensor in tensors.items()})
+        self._views = [layout.views(board.slot(version)) for version in (0, 1)]
+        self.device = next(model.parameters()).device
+        self._tensors = tensors
+        self._binding = Binding(tensors, self._views) if self.device.type == "cpu" else None
+        # The filter goes on after the batch is sent, when the trainer may write over the version that we read. So the
+        # first block, a few kilobytes, is copied.
+        self._first_block = copy.deepcopy(model.first_block)
+        model.eval()
+        self._first_block.eval()
+
+    def load(self, version: int) -> None:
+        """Take over a published version; it must stay unchanged until the batch is handed over."""
+        if version == self.version:
+            return
+        if self._binding is not None:
+            self._binding.point(version % 2)
+        else:
+            copy_state(self._views[version % 2], self._tensors)
+        copy_state(model_tensors(self.model.first_block), model_tensors(self._first_block))
+        self.version = version
+
+    @torch.inference_mode()
+    def feature(self, x: Tensor) -> Tensor:
+        """Return what the filter looks at, [N, F]."""
+        return scoring.condensed(self._first_block(x))
