@@ -21,6 +21,13 @@ from titand.errors import ConfigError
 Parameters = Mapping[str, Tensor]
 
 # The state tensors of torch's own, all of which start at zero; "step" is a scalar, the others are like the parameter.
+# Options that would add more of them (amsgrad, centered, rmsprop's momentum) are not offered.
+TORCH_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "adam": ("betas", "eps", "weight_decay"),
+    "adamw": ("betas", "eps", "weight_decay"),
+    "adagrad": ("lr_decay", "weight_decay", "eps"),
+    "rmsprop": ("alpha", "eps", "weight_decay"),
+}
 TORCH_SLOTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "adam": ("Adam", ("step", "exp_avg", "exp_avg_sq")),
     "adamw": ("AdamW", ("step", "exp_avg", "exp_avg_sq")),
@@ -95,6 +102,10 @@ class TorchOptimizer:
         from torch import optim  # imports torch._dynamo, hence here
 
         kind, slots = TORCH_SLOTS[name]
+        for option in options:
+            if option not in TORCH_OPTIONS[name]:
+                known = ", ".join(TORCH_OPTIONS[name])
+                raise ConfigError("OPTIMIZER_INVALID", f"{name} has no option {option!r}.", f"Known: {known}.")
         self._parameters = list(parameters.values())
         try:
             self._optimizer: optim.Optimizer = getattr(optim, kind)(self._parameters, foreach=True, **options)

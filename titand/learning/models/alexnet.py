@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from titand.learning.models.layers import conv, require_image, require_positive
+from titand.learning.models.layers import conv, require_image, require_sizes
 from titand.learning.models.split import LinearHead, Shape, SplitModel
 
 
@@ -25,7 +25,7 @@ class AlexNet(SplitModel):
 
     def __init__(self, shape: Shape, class_count: int, *, hidden: int = 1024, norm: str = "none") -> None:
         channels, height, width = require_image("alexnet", shape)
-        hidden = int(require_positive("hidden", hidden))
+        require_sizes("hidden", [hidden])
         area = -(-height // 16) * -(-width // 16)
         super().__init__(
             first_block=nn.Sequential(conv(channels, 64, stride=2, norm=norm), nn.MaxPool2d(2, ceil_mode=True)),

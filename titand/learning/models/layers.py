@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -58,8 +59,15 @@ def scaled(channels: int, width: float) -> int:
     return max(8, 8 * round(channels * width / 8))
 
 
-def require_positive(option: str, value: float) -> float:
-    """Return the value, or say that this option must be above zero."""
+def require_positive(option: str, value: float) -> None:
+    """Check that an option is a number above zero."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise ModelError("MODEL_OPTION_INVALID", f"option {option}: {value!r} is not a number above 0.")
-    return value
+
+
+def require_sizes(option: str, value: Sequence[int]) -> Sequence[int]:
+    """Return the sizes of layers, or say that this option must list one or more."""
+    sizes = value if isinstance(value, Sequence) else ()
+    if not sizes or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+        raise ModelError("MODEL_OPTION_INVALID", f"option {option}: {value!r} is not a list of whole numbers above 0.")
+    return sizes

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from titand.learning.models.layers import require_positive
+from titand.learning.models.layers import require_sizes
 from titand.learning.models.split import LinearHead, Shape, SplitModel
 
 
@@ -22,7 +22,7 @@ class MLP(SplitModel):
     """
 
     def __init__(self, shape: Shape, class_count: int, *, hidden: Sequence[int] = (128,)) -> None:
-        size = [math.prod(shape), *(int(require_positive("hidden", h)) for h in hidden)]
+        size = [math.prod(shape), *require_sizes("hidden", hidden)]
         layer = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(size)]
         super().__init__(
             first_block=nn.Sequential(nn.Flatten(), *layer[:1]),

@@ -35,7 +35,7 @@ class LinearHead(nn.Linear):
         return self(h), torch.cat([h, h.new_ones(len(h), 1)], dim=1)
 
 
-class ConvHead(nn.Module):
+class ConvHead(nn.Conv2d):
     """SqueezeNet's head: 1x1 convolution, ReLU, mean over positions.
 
     logit_c = mean_p relu(W_c . F_p + b_c), hence d logit_c / d W_c = mean_p 1[z_cp > 0] F_p: the factor of the residual
@@ -43,12 +43,11 @@ class ConvHead(nn.Module):
     """
 
     def __init__(self, in_features: int, class_count: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_features, class_count, kernel_size=1)
+        super().__init__(in_features, class_count, kernel_size=1)
 
     def forward(self, field: Tensor) -> Tensor:
         """Map [N, D, H, W] to logits [N, C]."""
-        return torch.relu(self.conv(field)).mean(dim=(2, 3))
+        return torch.relu(super().forward(field)).mean(dim=(2, 3))
 
     def with_hidden(self, field: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits and the factor of the residual in this layer's gradient.
@@ -59,7 +58,7 @@ class ConvHead(nn.Module):
         Returns:
             [N, C] logits and [N, C, D + 1] hidden, its last column the share of positions switched on, for the bias.
         """
-        z = self.conv(field).flatten(2)  # [N, C, P]
+        z = super().forward(field).flatten(2)  # [N, C, P]
         position = field.flatten(2).transpose(1, 2)  # [N, P, D]
         position = torch.cat([position, torch.ones_like(position[..., :1])], dim=2)
         on = (z > 0).to(z.dtype)

@@ -30,7 +30,7 @@ class Fire(nn.Module):
 
 def halve() -> nn.MaxPool2d:
     """Return SqueezeNet's overlapping pooling."""
-    return nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    return nn.MaxPool2d(3, stride=2, padding=1)
 
 
 class SqueezeNet(SplitModel):

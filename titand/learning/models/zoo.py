@@ -15,7 +15,7 @@ from titand.learning.models.mlp import MLP
 from titand.learning.models.mobilenet_v1 import MobileNetV1
 from titand.learning.models.resnet import Residual, resnet34, resnet50
 from titand.learning.models.small import DigitsCNN
-from titand.learning.models.split import ConvHead, SplitModel
+from titand.learning.models.split import SplitModel
 from titand.learning.models.squeezenet import SqueezeNet
 from titand.records import ModelSpec
 
@@ -85,8 +85,7 @@ def initialise(model: SplitModel, generator: Generator) -> None:
     for module in model.modules():
         if isinstance(module, Residual):
             module.start_as_identity()
-    head = model.head.conv if isinstance(model.head, ConvHead) else model.head
-    nn.init.normal_(head.weight, std=HEAD_STD, generator=generator)
+    nn.init.normal_(model.head.weight, std=HEAD_STD, generator=generator)
 
 
 def _check_options(spec: ModelSpec, architecture: Callable[..., SplitModel]) -> None:
