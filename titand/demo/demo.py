@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -59,28 +59,43 @@ def train(service: Service, dataset: Dataset, seconds: float) -> tuple[Training,
     """
     print(screen.HEADER)
     stop = threading.Event()
-    with titan.Client(service.address) as client, ThreadPoolExecutor(1) as pool:
+    # The client is left first: closing it ends a push that waits for a daemon that is gone.
+    with ThreadPoolExecutor(1) as pool, titan.Client(service.address, connect_timeout=START_SECONDS) as client:
         streaming = pool.submit(stream, client, dataset.train, 0, stop)
         try:
             start = time.monotonic()
-            deadline = start + START_SECONDS
-            first_round = None
-            while time.monotonic() < deadline:
-                if not service.is_running or streaming.done():
-                    break
-                training = client.training()
-                if training.round_count and first_round is None:
-                    first_round = time.monotonic()
-                    deadline = first_round + seconds
-                print(screen.progress(time.monotonic() - start, training), flush=True)
-                stop.wait(1.0)
+            end = start + START_SECONDS
+            was_trained = False
+            while time.monotonic() < end and not streaming.done():
+                training = reading(service, client)
+                if training is not None:
+                    print(screen.progress(time.monotonic() - start, training), flush=True)
+                    if training.round_count and not was_trained:
+                        was_trained = True
+                        end = time.monotonic() + seconds
+                wait([streaming], timeout=1.0)
         finally:
             stop.set()
-        streaming.result()
-        if first_round is None:
+        if wait([streaming], timeout=START_SECONDS).done:
+            streaming.result()  # raises what went wrong with it
+        if not was_trained:
             raise DemoFailed(f"No round within {START_SECONDS:.0f} s.")
         totals = client.flush(START_SECONDS)
         return client.training(), totals
+
+
+def reading(service: Service, client: titan.Client) -> Training | None:
+    """Return the training; None while the daemon has not opened its socket.
+
+    Raises:
+        DemoFailed: the daemon ended.
+    """
+    if not service.is_running:
+        raise DemoFailed("The daemon ended.")
+    try:
+        return client.training()
+    except titan.Unreachable:
+        return None
 
 
 def export(service: Service, path: Path) -> None:
