@@ -61,7 +61,7 @@ class EarlyExit:
         residual = self._residual(label, feature)
         e, g = residual.norm(dim=1).double().cpu(), importance.double().cpu()
         moments = torch.stack([torch.ones_like(e), e, g, e * e, g * g, e * g]).sum(dim=1)
-        self._record = RECORD_DECAY * self._record + moments
+        self._record.mul_(RECORD_DECAY).add_(moments)
         self._arrived *= RECORD_DECAY
         energy = feature.square().sum(dim=1).mean() + 1
         step = LEARNING_RATE / (energy * len(label))

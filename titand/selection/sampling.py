@@ -18,7 +18,8 @@ class Draw:
     """Candidates drawn for a batch, and the weights that undo the bias of the draw.
 
     Attributes:
-        index: [B] int64, rows of the candidate set, each at most once; B = min(batch size, usable rows).
+        index: [B] int64, rows of the candidate set, each at most once; B = min(batch size, usable rows), or
+            less where a method draws with replacement and repeats are merged.
         sample_weight: [B] float64, each > 0; (1/B) sum_b sample_weight_b g[index_b] estimates the mean
             gradient of the window. Whether without bias is said by the selector that made it.
         variance_ratio: variance of the batch gradient under uniform random selection over that under this
@@ -92,15 +93,15 @@ def draw_systematic(probability: Sequence[float], offset: float) -> list[int]:
     drawn = []
     # Certain items are one long and would be hit exactly once; rounding must not make it zero or two.
     uncertain = [position for position, p in enumerate(probability) if 0 < p < 1]
-    total = sum(probability[position] for position in uncertain)
-    scale = round(total) / total if total else 0.0
+    count = round(sum(probability[position] for position in uncertain))
     end, point = 0.0, offset
     for position in uncertain:
-        end += probability[position] * scale
-        if end > point:
+        end += probability[position]
+        # Rounding may put the end of the line a hair before or behind `count`; the number of draws stays.
+        if end > point and len(drawn) < count:
             drawn.append(position)
             point += 1
-    if len(drawn) < round(total):  # the last point fell into the rounding gap behind the last item
+    if len(drawn) < count:
         drawn.append(next(position for position in reversed(uncertain) if position not in drawn))
     return sorted(drawn + [position for position, p in enumerate(probability) if p >= 1])
 
