@@ -102,7 +102,9 @@ class ReferenceServer:
 
     def start(self) -> None:
         """Listen."""
-        self._server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 8 << 20)])
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 8 << 20)]
+        )
         self._server.add_generic_rpc_handlers((_Handlers(self),))
         assert self._server.add_insecure_port(self.address)
         self._server.start()
@@ -179,7 +181,9 @@ class ReferenceServer:
             verdict = self.script.verdict(sequence)
             if verdict != "accept":
                 kind = Refusal.KIND_SHED if verdict == "shed" else Refusal.KIND_REJECTED
-                refusals.append(Refusal(first_sequence=sequence, count=1, kind=kind, reason=verdict.upper(), message="no"))
+                refusals.append(
+                    Refusal(first_sequence=sequence, count=1, kind=kind, reason=verdict.upper(), message="no")
+                )
                 continue
             with self._lock:
                 number = len(self.kept) + 1
@@ -188,9 +192,7 @@ class ReferenceServer:
                 self.kept.append(Kept(stream_id, sequence, number, label, time, data))
             runs.append(AcceptedRun(first_sequence=sequence, first_number=number, count=1))
 
-    def _acknowledgement(
-        self, stream: Stream, runs: list[AcceptedRun], refusals: list[Refusal]
-    ) -> PushSamplesResponse:
+    def _acknowledgement(self, stream: Stream, runs: list[AcceptedRun], refusals: list[Refusal]) -> PushSamplesResponse:
         said = Acknowledgement(
             acknowledged_sequence=stream.acknowledged, accepted=runs, refusals=refusals, credit=self.script.credit
         )

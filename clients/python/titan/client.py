@@ -128,8 +128,6 @@ class Client:
             InvalidSample: it cannot be put on the wire.
         """
         pusher = self._started()
-        if pusher.stream.input_spec is None:
-            return False
         return pusher.try_push(samples.one(x, label, observe_time, pusher.stream.input_spec))
 
     def push_batch(

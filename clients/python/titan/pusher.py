@@ -1,6 +1,6 @@
 """A `PushStream` with a thread and a gRPC stream around it.
 
-gRPC's own thread asks `_messages` for what to send; our thread reads the answers and opens the stream again whenever it
+gRPC's own thread asks `_messages` for what to send; ours reads the answers, and opens the stream again whenever it
 breaks. Both and the app meet under one lock.
 """
 
@@ -17,15 +17,13 @@ import grpc
 
 from titan import wire
 from titan.address import no_answer, why_unreachable
-from titan.errors import TimedOut, TitanError
+from titan.batch import Batch, Opening
+from titan.errors import TitanError
 from titan.records import PushTotals, Refusal
-from titan.rpc import from_call
-from titan.stream import Batch, Opening, PushStream
+from titan.rpc import PUSH_SAMPLES, from_call
+from titan.stream import REFUSALS_KEPT, PushStream
 from titan.v1.sample_service_pb2 import PushSamplesResponse
 
-METHOD = "/titan.v1.SampleService/PushSamples"
-FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.02, 0.5
-REFUSALS_KEPT = 1000  # the newest; all are counted
 HALF_CLOSE_SECONDS = 2.0  # for the server to answer that it has seen the end
 log = logging.getLogger("titan")
 
@@ -54,15 +52,13 @@ class Pusher:
         self._address = address
         self._connect_seconds = connect_seconds
         self._on_refusal = on_refusal
-        self._open_call = channel.stream_stream(METHOD, wire.encode, PushSamplesResponse.FromString)
+        self._open_call = channel.stream_stream(PUSH_SAMPLES, wire.encode, PushSamplesResponse.FromString)
         self._call: Any = None
         self._connection = 0  # counts up; whoever sends for an older one stops
         self._turn = threading.Lock()  # one push at a time, so that a batch keeps its samples together
         self._lock = threading.Lock()
         self._to_send = threading.Condition(self._lock)  # there is something to send, or reason to stop
         self._settled = threading.Condition(self._lock)  # the stream has moved on
-        self._failure: TitanError | None = None
-        self._was_open = self._is_ending = self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="titan-push", daemon=True)
         self._thread.start()
 
@@ -72,10 +68,7 @@ class Pusher:
         """Wait until the daemon has answered once."""
         patience = self._connect_seconds if timeout is None else min(timeout, self._connect_seconds)
         with self._lock:
-            if self._was_open and not self._failure and not self._is_closed:
-                return
-            if self._settled.wait_for(lambda: self._was_open or self._failure or self._is_closed, patience):
-                self._check()
+            if self._settled.wait_for(self.stream.was_open, patience):
                 return
         raise why_unreachable(self._address) or no_answer(self._address, patience)
 
@@ -94,8 +87,7 @@ class Pusher:
             return False
         try:
             with self._lock:
-                self._check()
-                if self.stream.room(batch.sample_bytes) < batch.sample_count:
+                if not self.stream.was_open() or self.stream.room(batch.sample_bytes) < batch.sample_count:
                     return False
                 self._add(batch)
                 return True
@@ -107,8 +99,8 @@ class Pusher:
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             last = self.stream.flush()
-            self._to_send.notify()
-            self._wait_settled(lambda: self.stream.acknowledged_sequence >= last, deadline)
+            self._to_send.notify_all()
+            self._wait(lambda: self.stream.is_settled(last), deadline)
 
     @property
     def totals(self) -> PushTotals:
@@ -122,24 +114,24 @@ class Pusher:
             return self.stream.number_of(sequence)
 
     def close(self) -> None:
-        """End the stream politely; what is not settled by now is given up."""
+        """End the stream politely; what is not settled soon is given up."""
         with self._lock:
-            self._is_ending = True
+            self.stream.end()
             self._to_send.notify_all()
         self._thread.join(HALF_CLOSE_SECONDS)
         with self._lock:
-            self._is_closed = True
-            call = self._call
+            self.stream.close()
             self._to_send.notify_all()
             self._settled.notify_all()
-        if call is not None and self._thread.is_alive():
+            call = self._call
+        if call is not None:
             call.cancel()
-            self._thread.join(HALF_CLOSE_SECONDS)
+        self._thread.join(HALF_CLOSE_SECONDS)
 
     def _push_one(self, batch: Batch, deadline: float | None) -> None:
         size = batch.sample_bytes
         while batch.sample_count:
-            self._wait_settled(lambda: self.stream.room(size) > 0, deadline)
+            self._wait(lambda: self.stream.has_room(size), deadline)
             head, batch = batch.split(min(self.stream.room(size), batch.sample_count))
             self._add(head)
 
@@ -151,69 +143,37 @@ class Pusher:
         if after is not None and (before is None or after < before):
             self._to_send.notify_all()
 
-    def _wait_settled(self, is_so: Callable[[], bool], deadline: float | None) -> None:
-        while not is_so():
-            self._check()
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimedOut(
-                    "DEADLINE_EXCEEDED",
-                    "TIMED_OUT",
-                    f"Not done in time; {self.stream.totals.unacknowledged} samples are unacknowledged.",
-                    "The daemon is slow, full or away. They are kept, and sent when it is back.",
-                )
-            self._settled.wait(left)
-        self._check()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._is_closed:
-            raise TitanError("", "CLOSED", "This client is closed.", "Make a new one.")
+    def _wait(self, is_so: Callable[[], bool], deadline: float | None) -> None:
+        if not self._settled.wait_for(is_so, None if deadline is None else deadline - time.monotonic()):
+            raise self.stream.timed_out()
 
     # ---- the connection's side -------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._is_closed:
-            heard = self._converse()
+        while not self.stream.is_done:
+            error = self._converse()
             with self._lock:
-                if heard:
-                    pause = FIRST_PAUSE_SECONDS
-                if self._failure or self._is_closed or (self._is_ending and not self.stream.totals.unacknowledged):
-                    break
-                self._to_send.wait_for(lambda: self._is_closed, pause)
-            pause = min(2 * pause, LAST_PAUSE_SECONDS)
-
-    def _converse(self) -> bool:
-        """Hold one connection until it ends; return whether the daemon said anything."""
-        heard = False
-        with self._lock:
-            self._connection += 1
-            messages = self._messages(self._connection)
-        try:
-            call: Any = self._open_call(messages, wait_for_ready=True)
-            with self._lock:
-                self._call = call
-                if self._is_closed:
-                    call.cancel()
-            for response in call:
-                heard = True
-                self._receive(response)
-        except grpc.RpcError as error:
-            self._judge(from_call(error, self._address))
-        except TitanError as error:
-            call.cancel()
-            self._judge(error)
-        finally:
-            with self._lock:
-                if self.stream.is_open:
-                    log.info("connection to %s ended; %s", self._address, self.stream.totals)
                 self._connection += 1
-                self.stream.disconnect()
+                if self.stream.is_open and not self.stream.is_done:
+                    log.info("connection to %s lost: %s; %s", self._address, error, self.stream.totals)
+                self.stream.disconnect(error)
                 self._to_send.notify_all()
                 self._settled.notify_all()
-        return heard
+                self._to_send.wait_for(lambda: self.stream.is_done, self.stream.next_pause())
+
+    def _converse(self) -> TitanError | None:
+        """Hold one connection until it ends, and return what ended it."""
+        call: Any = self._open_call(self._messages(self._connection), wait_for_ready=True)
+        self._call = call
+        try:
+            for response in call:
+                self._receive(response)
+        except grpc.RpcError as error:
+            return from_call(error, self._address)
+        except TitanError as error:
+            call.cancel()
+            return error
+        return None
 
     def _messages(self, connection: int) -> Iterator[Opening | Batch]:
         yield self.stream.opening
@@ -225,21 +185,23 @@ class Pusher:
             yield batch
 
     def _next_batch(self, connection: int) -> Batch | None:
-        """Wait for the next batch to send; None when this connection is over."""
-        while connection == self._connection and not self._is_closed:
+        """Wait for the next batch to send; None when this connection is over, or all is done."""
+        while connection == self._connection and not self.stream.is_done:
             now = time.monotonic()
             due = self.stream.due(now)
-            if due is not None and due <= now:
+            if due is None or due > now:
+                self._to_send.wait(None if due is None else due - now)
+                continue
+            try:
                 return self.stream.take(now)
-            if self._is_ending and not self.stream.totals.unacknowledged:
-                return None
-            self._to_send.wait(None if due is None else due - now)
+            except TitanError as error:
+                self.stream.fail(error)
+                self._settled.notify_all()
         return None
 
     def _receive(self, response: PushSamplesResponse) -> None:
         with self._lock:
             news = wire.receive(self.stream, response, time.monotonic())
-            self._was_open = True
             self.refusals.extend(news)
             self._to_send.notify_all()
             self._settled.notify_all()
@@ -248,12 +210,3 @@ class Pusher:
                 self._on_refusal(refusal)  # type: ignore[misc]
             except Exception:
                 log.exception("on_refusal failed; pushing goes on")
-
-    def _judge(self, error: TitanError) -> None:
-        """Take an error for final unless the daemon may well be back."""
-        with self._lock:
-            is_passing = error.code in ("UNAVAILABLE", "CANCELLED") or (
-                error.reason == "TOO_MANY_STREAMS" and self._was_open  # our own broken one may still be counted
-            )
-            if not is_passing and not self._is_closed:
-                self._failure = error

@@ -16,6 +16,7 @@ CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),  # one client, one connection
 )
+PUSH_SAMPLES = "/titan.v1.SampleService/PushSamples"
 STATUS_DETAILS = "grpc-status-details-bin"
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from titan.batch import Batch
 from titan.errors import InvalidSample
 from titan.records import TensorSpec
-from titan.stream import Batch
 from titan.tensors import label_number, label_numbers, tensor
 
 Moment = datetime | float

@@ -14,11 +14,11 @@ counted wherever they end; `totals` always adds up.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import NamedTuple
 
-from titan.errors import InvalidSample, TitanError
+from titan.batch import Batch, Opening, join
+from titan.errors import InvalidSample, TimedOut, TitanError
 from titan.records import AcceptedRun, PushTotals, Refusal, TensorSpec
 
 GATHER_SAMPLES = 32  # a message costs as much as 100 kB of bytes: this many share it
@@ -26,67 +26,11 @@ GATHER_SECONDS = 0.02  # and wait no longer than this for each other
 MESSAGE_BYTES = 1 << 20  # larger ones cost more per byte again: the allocator maps and unmaps them
 BUFFER_BYTES = 64 << 20  # kept at most for sending again
 NOTHING_PUSHED = PushTotals(0, 0, 0, 0, 0, 0, 0)
+REFUSALS_KEPT = 1000  # the newest; all are counted
 RUNS_KEPT = 4096  # of accepted samples, for `number_of`; neighbours share one
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.02, 0.5
 SAMPLE_OVERHEAD = 10 + 8  # bytes of a label and an observe time on the wire, at most
 MESSAGE_OVERHEAD = 256  # bytes of everything else in a message, at most
-
-
-class Opening(NamedTuple):
-    """The first message of a connection."""
-
-    stream_id: str
-    producer: str
-
-
-class Batch(NamedTuple):
-    """Neighbouring samples of one type and shape.
-
-    Attributes:
-        first_sequence: of the first; the others follow it. 0 before a stream has taken them.
-        observe_times_ns: empty, or one per sample.
-        data: their bytes, one after the other.
-    """
-
-    first_sequence: int
-    spec: TensorSpec
-    labels: Sequence[int]
-    observe_times_ns: Sequence[int]
-    data: bytes | memoryview
-
-    @property
-    def sample_count(self) -> int:
-        """How many samples."""
-        return len(self.labels)
-
-    @property
-    def last_sequence(self) -> int:
-        """Sequence of the last."""
-        return self.first_sequence + len(self.labels) - 1
-
-    @property
-    def sample_bytes(self) -> int:
-        """Bytes of one sample."""
-        return len(self.data) // max(len(self.labels), 1)
-
-    def split(self, count: int) -> tuple[Batch, Batch]:
-        """Return the first `count` samples and the others; nothing is copied."""
-        if count == len(self.labels):
-            return self, self._replace(labels=(), observe_times_ns=(), data=b"")
-        data, cut = memoryview(self.data), count * self.sample_bytes
-        return (
-            Batch(self.first_sequence, self.spec, self.labels[:count], self.observe_times_ns[:count], data[:cut]),
-            Batch(
-                self.first_sequence + count, self.spec, self.labels[count:], self.observe_times_ns[count:], data[cut:]
-            ),
-        )
-
-    def goes_with(self, other: Batch) -> bool:
-        """Whether both fit into one message."""
-        return (
-            (self.spec == other.spec)
-            and (not self.observe_times_ns) == (not other.observe_times_ns)
-            and self.sample_bytes == other.sample_bytes
-        )
 
 
 class PushStream:
@@ -100,6 +44,7 @@ class PushStream:
     def __init__(self, stream_id: str, producer: str = "") -> None:
         self.opening = Opening(stream_id, producer)
         self.is_open = False
+        self.failure: TitanError | None = None
         self.input_spec: TensorSpec | None = None
         self.labels: tuple[str, ...] = ()
         self.max_message_bytes = MESSAGE_BYTES
@@ -116,6 +61,8 @@ class PushStream:
         self._sent_sequence = 0
         self._runs: deque[AcceptedRun] = deque(maxlen=RUNS_KEPT)
         self._accepted = self._rejected = self._shed = self._unreported = self._resent = 0
+        self._is_ending = False
+        self._pause_seconds = FIRST_PAUSE_SECONDS
 
     # ---- the app's side --------------------------------------------------------------------------------------
 
@@ -148,6 +95,62 @@ class PushStream:
         """Let nothing that was added wait for more, and return the last sequence that this is about."""
         self._flush_sequence = self.last_sequence
         return self.last_sequence
+
+    def is_settled(self, sequence: int) -> bool:
+        """Whether everything up to this sequence is accepted, rejected or shed.
+
+        Raises:
+            TitanError: it never will be.
+        """
+        if self.acknowledged_sequence < sequence:
+            self.raise_failure()
+        return self.acknowledged_sequence >= sequence
+
+    def has_room(self, sample_bytes: int) -> bool:
+        """Whether a sample of this size may be added now.
+
+        Raises:
+            TitanError: there will never be room again.
+        """
+        self.raise_failure()
+        return self.room(sample_bytes) > 0
+
+    def was_open(self) -> bool:
+        """Whether the server has answered at least once.
+
+        Raises:
+            TitanError: it has refused for good.
+        """
+        self.raise_failure()
+        return self.input_spec is not None
+
+    def end(self) -> None:
+        """Note that nothing more will be added."""
+        self._is_ending = True
+
+    def close(self) -> None:
+        """Give up what is not settled."""
+        self.fail(TitanError("", "CLOSED", "This client is closed.", "Make a new one."))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do, or no way to do it."""
+        nothing_left = self._waiting_count + self._under_way_count == 0
+        return self.failure is not None or (self._is_ending and nothing_left)
+
+    def raise_failure(self) -> None:
+        """Raise what ended the stream, if anything did."""
+        if self.failure is not None:
+            raise self.failure
+
+    def timed_out(self) -> TimedOut:
+        """Return the error for who would not wait longer."""
+        return TimedOut(
+            "DEADLINE_EXCEEDED",
+            "TIMED_OUT",
+            f"Not done in time; {self.totals.unacknowledged} samples are unacknowledged.",
+            "The daemon is slow, full or away. They are kept, and sent when it is back.",
+        )
 
     def number_of(self, sequence: int) -> int | None:
         """Return the number that the server gave an accepted sample, None if it did not, or too long ago."""
@@ -203,7 +206,7 @@ class PushStream:
             pieces.append(piece)
             allowance -= piece.sample_count
             space -= piece.sample_count * (piece.sample_bytes + SAMPLE_OVERHEAD)
-        batch = _join(pieces)
+        batch = join(pieces)
         self._waiting_since = now
         self._move(batch, -1, +1)
         self._under_way.append(batch)
@@ -254,14 +257,37 @@ class PushStream:
         self._credit, self._not_before = credit, not_before
         return news
 
-    def disconnect(self) -> None:
-        """Note that the connection is gone: what was under way waits again, in order."""
+    def disconnect(self, error: TitanError | None = None) -> None:
+        """Note that the connection is gone: what was under way waits again, in order.
+
+        An error that may pass is waited out; any other is final.
+        """
+        if self.is_open:
+            self._pause_seconds = FIRST_PAUSE_SECONDS
         self.is_open = False
         self._not_before = 0.0
         for batch in reversed(self._under_way):
             self._waiting.appendleft(batch)
             self._move(batch, +1, -1)
         self._under_way.clear()
+        may_pass = (
+            error is None
+            or error.code in ("UNAVAILABLE", "CANCELLED")
+            # Of too many streams our own broken one may be the one that is too many.
+            or (error.reason == "TOO_MANY_STREAMS" and self.input_spec is not None)
+        )
+        if error is not None and not may_pass:
+            self.fail(error)
+
+    def fail(self, error: TitanError) -> None:
+        """End the stream for good; the first reason counts."""
+        self.failure = self.failure or error
+
+    def next_pause(self) -> float:
+        """Return how many seconds to wait before connecting again; longer each time in vain."""
+        pause = self._pause_seconds
+        self._pause_seconds = min(2 * pause, LAST_PAUSE_SECONDS)
+        return pause
 
     # ---- bookkeeping -----------------------------------------------------------------------------------------
 
@@ -331,13 +357,3 @@ def _clip_refusal(refusal: Refusal, first: int, last: int) -> Refusal:
     begin = max(first, refusal.first_sequence)
     end = min(refusal.first_sequence + refusal.count - 1, last)
     return replace(refusal, first_sequence=begin, count=end - begin + 1)
-
-
-def _join(pieces: list[Batch]) -> Batch:
-    if len(pieces) == 1:
-        return pieces[0]
-    return pieces[0]._replace(
-        labels=[label for piece in pieces for label in piece.labels],
-        observe_times_ns=[time for piece in pieces for time in piece.observe_times_ns],
-        data=b"".join(piece.data for piece in pieces),
-    )

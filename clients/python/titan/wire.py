@@ -6,9 +6,10 @@ which saves the copies that protobuf makes of a `bytes` field. The result is byt
 
 from __future__ import annotations
 
+from titan.batch import Batch, Opening
 from titan.convert import record
 from titan.records import AcceptedRun, Refusal, TensorSpec
-from titan.stream import Batch, Opening, PushStream
+from titan.stream import PushStream
 from titan.v1 import sample_service_pb2 as pb
 from titan.v1 import tensor_pb2
 
