@@ -1,0 +1,43 @@
+import dataclasses
+import re
+from pathlib import Path
+
+from titand.config import Config, config_to_json, load_config
+
+EXAMPLE = Path(__file__).parents[2] / "deploy/systemd/titand.toml"
+DEFAULT = re.compile(r"^# (?=[a-z_]+ = )", re.MULTILINE)
+
+
+def keys(kind, prefix=""):
+    """Every key of the configuration, with the mark of those that may change while running."""
+    for entry in dataclasses.fields(kind):
+        if "help" in entry.metadata:
+            yield f"{prefix}{entry.name}", entry.metadata["reloads"]
+        else:
+            yield from keys(entry.default_factory, f"{prefix}{entry.name}.")
+
+
+def test_the_example_is_right_as_it_is():
+    config, origin = load_config(EXAMPLE, {})
+    assert config.model_spec.input.size_bytes == 3 * 32 * 32
+    assert all(key.startswith("model.") for key in origin)
+
+
+def test_the_example_names_every_key_and_its_default(tmp_path):
+    whole = tmp_path / "titand.toml"
+    whole.write_text(DEFAULT.sub("", EXAMPLE.read_text()))
+
+    spelled_out, origin = load_config(whole, {})
+
+    assert set(origin) - {"model.options.width"} == {key for key, _ in keys(Config)} - {"model.options"}
+    assert config_to_json(spelled_out) == config_to_json(load_config(EXAMPLE, {})[0])
+
+
+def test_the_example_says_which_keys_a_reload_changes():
+    section, marked = "", set()
+    for line in EXAMPLE.read_text().splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line.endswith("(reload)"):
+            marked.add(f"{section}.{DEFAULT.sub('', line).split()[0]}")
+    assert marked == {key for key, reloads in keys(Config) if reloads}
