@@ -31,9 +31,7 @@ class TitanError(Exception):
         metadata: facts for programs, as strings.
     """
 
-    def __init__(
-        self, reason: str, message: str, remedy: str = "", metadata: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, reason: str, message: str, remedy: str = "", metadata: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message

@@ -30,6 +30,11 @@ class Channel:
         self._end = end
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
 
+    @staticmethod
+    def of_descriptor(descriptor: int) -> Channel:
+        """Return the end that was inherited under this number."""
+        return Channel(socket.socket(fileno=descriptor))
+
     def fileno(self) -> int:
         """Return the descriptor, to wait on."""
         return self._end.fileno()

@@ -27,29 +27,26 @@ _VERSION_OFFSET = 16
 class ParameterBoard:
     """A process's view of the parameter board.
 
-    The memory is made empty by the supervisor, which does not know the model; the first worker that does gives it its
-    size.
+    The memory is made empty by the supervisor, which does not know the model. The trainer, which does, gives it its
+    size; everybody else finds it there.
 
     Args:
         descriptor: memory made by `create_parameters`.
-        slot_bytes: bytes of the model's flat state.
+        slot_bytes: bytes of the model's flat state; None for the size that the memory has.
 
     Raises:
-        ValueError: the memory was sized for another model.
+        ValueError: the memory was sized for another model, or not at all.
     """
 
-    def __init__(self, descriptor: int, slot_bytes: int) -> None:
-        stride = (slot_bytes + 4095) // 4096 * 4096
-        size = _HEADER_BYTES + 2 * stride
-        if os.fstat(descriptor).st_size == 0:
-            os.ftruncate(descriptor, size)
-        if os.fstat(descriptor).st_size != size:
-            raise ValueError("the parameter memory was made for another model")
-        self._memory = mmap.mmap(descriptor, size)
-        self._stride = stride
-        self._slot_bytes = slot_bytes
-        if _HEAD.unpack_from(self._memory, 0)[0] != _MAGIC:
-            _HEAD.pack_into(self._memory, 0, _MAGIC, slot_bytes, -1)
+    def __init__(self, descriptor: int, slot_bytes: int | None = None) -> None:
+        if os.fstat(descriptor).st_size == 0 and slot_bytes is not None:
+            os.ftruncate(descriptor, _HEADER_BYTES + 2 * _stride(slot_bytes))
+            os.pwrite(descriptor, _HEAD.pack(_MAGIC, slot_bytes, -1), 0)
+        magic, size, _ = _HEAD.unpack(os.pread(descriptor, _HEAD.size, 0) or bytes(_HEAD.size))
+        if magic != _MAGIC or slot_bytes not in (None, size):
+            raise ValueError(f"the parameter memory has slots of {size} bytes, not {slot_bytes}")
+        self.slot_bytes: int = size
+        self._memory = mmap.mmap(descriptor, _HEADER_BYTES + 2 * _stride(size))
 
     @property
     def version(self) -> int:
@@ -59,12 +56,16 @@ class ParameterBoard:
 
     def slot(self, version: int) -> memoryview:
         """Return the [slot_bytes] writable bytes where a version lives."""
-        start = _HEADER_BYTES + version % 2 * self._stride
-        return memoryview(self._memory)[start : start + self._slot_bytes]
+        start = _HEADER_BYTES + version % 2 * _stride(self.slot_bytes)
+        return memoryview(self._memory)[start : start + self.slot_bytes]
 
     def publish(self, version: int) -> None:
         """Declare the contents of `slot(version)` complete."""
         _VERSION.pack_into(self._memory, _VERSION_OFFSET, version)
+
+
+def _stride(slot_bytes: int) -> int:
+    return (slot_bytes + 4095) // 4096 * 4096
 
 
 def create_parameters() -> int:

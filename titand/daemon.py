@@ -1,0 +1,253 @@
+"""The composition root: configuration in, processes out. Nothing imports this."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import titand
+from titand.clock import SystemClock
+from titand.config import Config, config_to_json, load_config, reloadable_changes
+from titand.errors import AlreadyRunning, ConfigError, StorageError, TitanError
+from titand.runtime.arena import Arena, ArenaLayout, create_arena
+from titand.runtime.boards import Boards, create_boards, create_memory
+from titand.runtime.channels import channel_pair
+from titand.runtime.children import Child
+from titand.runtime.descriptors import Descriptors, create_text
+from titand.runtime.image import restore_image
+from titand.runtime.log import Log
+from titand.runtime.parameters import create_parameters
+from titand.runtime.supervisor import Rules, Supervisor
+from titand.runtime.systemd import Notifier
+from titand.storage.bundles import load_newest
+from titand.storage.files import refusals_of, remove_partials
+
+_LEAST_SLOTS = 256
+_MOST_SLOTS = 16_384
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `titand`; return its exit status: 0 ok, 1 failed, 2 misused, 78 configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "demo":
+            from titand.demo.demo import main as demo
+
+            return demo(options.rest)
+        config, origin = load_config(options.config, os.environ)
+        if options.command == "check-config":
+            _show_config(config, origin)
+            return 0
+        return serve(config, options.config, os.environ)
+    except ConfigError as error:
+        print(f"titand: {error}", file=sys.stderr)
+        return os.EX_CONFIG
+    except AlreadyRunning as error:
+        print(f"titand: {error}", file=sys.stderr)
+        return 1
+    except TitanError as error:
+        print(f"titand: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="titand", description=titand.__doc__)
+    parser.add_argument("--version", action="version", version=f"titand {titand.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (("serve", "take samples and train until told to stop"),
+                       ("check-config", "read the configuration, show every value that is not a default")):  # fmt: skip
+        command = commands.add_parser(name, help=text, description=text)
+        default = os.environ.get("TITAND_CONFIG")
+        command.add_argument("--config", type=Path, default=Path(default) if default else None, metavar="FILE",
+                             help="TOML file; default: $TITAND_CONFIG, else none")  # fmt: skip
+    demo = commands.add_parser("demo", help="watch the whole service at work on real data", add_help=False)
+    demo.add_argument("rest", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _show_config(config: Config, origin: Mapping[str, str]) -> None:
+    plain = json.loads(config_to_json(config))
+    for key, source in sorted(origin.items()):
+        value: Any = plain
+        for part in key.split("."):
+            value = value[part]
+        print(f"{key} = {json.dumps(value)}  # {source}")
+    print("The configuration is valid; all other values are defaults.")
+
+
+def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> int:
+    """Run the daemon until it is told to stop; return the exit status.
+
+    Raises:
+        AlreadyRunning: another daemon holds the runtime folder.
+        StorageError: a folder cannot be used.
+    """
+    clock = SystemClock()
+    log = Log("titand", config.service.log_level, environment)
+    state, runtime = Path(config.service.state_directory), Path(config.service.runtime_directory)
+    for folder in (state, state / "checkpoints", state / "snapshots", runtime):
+        _make_folder(folder)
+    lock = _take_lock(runtime)
+    for folder in (state / "checkpoints", state / "snapshots"):
+        for leftover in remove_partials(folder):
+            log.info("removed what an interrupted write left", path=leftover)
+
+    boards_descriptor, arena_descriptor = create_boards(), _create_arena(config)
+    boards = Boards(boards_descriptor, clock)
+    health = _restore(config, Arena(arena_descriptor), boards, clock, log)
+    front_end, trainer_end = channel_pair()
+    shared = Descriptors(
+        config=create_text(config_to_json(config)),
+        boards=boards_descriptor,
+        arena=arena_descriptor,
+        filled=os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK),
+        parameters=create_parameters(),
+        memory=create_memory(),
+    )
+    children = _children(shared, front_end.fileno(), trainer_end.fileno(), environment, clock)
+
+    def reload() -> tuple[dict[str, Any], list[str]]:
+        changed, later = reloadable_changes(config, load_config(path, environment)[0])
+        boards.write("settings", changed)
+        return changed, later
+
+    def exporter(name: str, format: str) -> list[str]:
+        folder = str(state / "snapshots")
+        return [
+            sys.executable,
+            "-m",
+            "titand.workers.exporter",
+            "--snapshots",
+            folder,
+            "--name",
+            name,
+            "--format",
+            format,
+        ]
+
+    supervisor = Supervisor(
+        *children,
+        exporter=exporter,
+        boards=boards,
+        rules=Rules(config.service.stop_seconds, config.service.hang_seconds),
+        facts={
+            "version": titand.__version__,
+            "start_time_ns": clock.wall_ns(),
+            "state_directory": str(state),
+            "health": health,
+        },
+        reload=reload,
+        notifier=Notifier(environment),
+        clock=clock,
+        log=log,
+    )
+    log.info("starts", version=titand.__version__, state=state, runtime=runtime)
+    try:
+        return supervisor.run()
+    finally:
+        os.close(lock)
+        front_end.close()
+        trainer_end.close()
+
+
+def _children(
+    shared: Descriptors, front_end: int, trainer_end: int, environment: Mapping[str, str], clock: SystemClock
+) -> tuple[Child, Child, Child]:
+    """Return front, zygote and telemetry, each with what it may inherit and no more."""
+
+    def front(supervisor: int) -> Descriptors:
+        return Descriptors(
+            shared.config, shared.boards, shared.arena, shared.filled, supervisor=supervisor, trainer=front_end
+        )
+
+    def zygote(supervisor: int) -> Descriptors:
+        return Descriptors(
+            shared.config, shared.boards, shared.arena, shared.filled, shared.parameters, shared.memory,
+            supervisor=supervisor, trainer=trainer_end,
+        )  # fmt: skip
+
+    def telemetry(supervisor: int) -> Descriptors:
+        return Descriptors(config=shared.config, boards=shared.boards, supervisor=supervisor)
+
+    # No fork handlers in the front: nothing is ever forked there, and gRPC's own break streams. Few arenas: memory that
+    # large messages needed is given back. One thread in the zygote until it has forked.
+    for_front = {**environment, "GRPC_ENABLE_FORK_SUPPORT": "0", "MALLOC_ARENA_MAX": "2"}
+    for_zygote = {**environment, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    return (
+        Child("front", "titand.front.server", front, for_front, clock),
+        Child("zygote", "titand.workers.zygote", zygote, for_zygote, clock),
+        Child("telemetry", "titand.workers.telemetry_process", telemetry, environment, clock),
+    )
+
+
+def _create_arena(config: Config) -> int:
+    evaluation, training = config.evaluation, config.training
+    least = max(_LEAST_SLOTS, evaluation.held_out_samples + 2 * config.selection.candidates + 4 * training.batch_size)
+    return create_arena(
+        ArenaLayout.fitting(
+            config.ingest.arena_bytes, config.model_spec.input.size_bytes, least, max(least, _MOST_SLOTS)
+        )
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            "FOLDER_UNUSABLE",
+            f"Cannot make {folder}: {error.strerror}.",
+            "Set service.state_directory and service.runtime_directory to folders of this user.",
+        ) from error
+
+
+def _take_lock(runtime: Path) -> int:
+    path = runtime / "titand.lock"
+    with refusals_of(path):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(lock, 32, 0).decode().strip() or "unknown"
+            os.close(lock)
+            raise AlreadyRunning(
+                "ALREADY_RUNNING",
+                f"Another titand, process {owner}, serves {runtime}.",
+                "Stop it, or give this one its own service.runtime_directory and service.state_directory.",
+                {"pid": owner},
+            ) from error
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock
+
+
+def _restore(config: Config, arena: Arena, boards: Boards, clock: SystemClock, log: Log) -> list[dict[str, Any]]:
+    """Put the newest checkpoint's ledger and samples into the arena; return what people should know about it."""
+    health: list[dict[str, Any]] = []
+    bundle, damaged = load_newest(Path(config.service.state_directory) / "checkpoints")
+    for broken in damaged:
+        log.error("a damaged checkpoint was set aside", path=broken.path, defect=broken.defect)
+        text = f"{broken.path.name}: {broken.defect} An older one was used if there is one. Look at the disk."
+        item = {"code": "CHECKPOINT_SET_ASIDE", "severity": "warning", "message": text, "since_ns": clock.wall_ns()}
+        health.append(item)
+    if bundle is None:
+        return health
+    facts = json.loads(bytes(bundle.sections["facts"]))
+    if facts["paused"]:
+        boards.write("wishes", {"paused": True, "note": "since before the restart", "since_ns": clock.wall_ns()})
+    try:
+        waiting = restore_image(arena, bytes(bundle.sections["arena"]), facts["version"])
+        log.info("state is back", version=facts["version"], samples_waiting=waiting, clean=facts["clean"])
+    except ValueError as error:
+        log.warning("the checkpoint's samples do not fit the configured input", why=error)
+    return health
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""When a process that ended is started again."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+
+STEADY_SECONDS = 60.0  # a process that lived this long has nothing to do with earlier failures
+DELAYS_SECONDS = (0.0, 0.2, 1.0, 3.0, 10.0, 30.0)  # before the first, second, ... start in a row; then the last
+
+
+@dataclass
+class Restarts:
+    """The history of one process's ends, and what follows from it.
+
+    A daemon that is to be forgotten for a year never gives up: it tries again every half minute, and says so.
+    """
+
+    count: int = 0
+    last_exit: str = ""
+    due_ns: int | None = None
+    _started_ns: int = 0
+    _failures: int = field(default=0)
+
+    def started(self, now_ns: int) -> None:
+        """The process was started."""
+        self._started_ns = now_ns
+        self.due_ns = None
+
+    def ended(self, now_ns: int, how: str) -> None:
+        """The process ended, and is to be started again when `due_ns` has come."""
+        if now_ns - self._started_ns > STEADY_SECONDS * 1e9:
+            self._failures = 0
+        delay = DELAYS_SECONDS[min(self._failures, len(DELAYS_SECONDS) - 1)]
+        self._failures += 1
+        self.count += 1
+        self.last_exit = how
+        self.due_ns = now_ns + int(delay * 1e9)
+
+    def gave_up(self) -> None:
+        """What fails the same way each time is not started again."""
+        self.due_ns = None
+
+    def is_due(self, now_ns: int) -> bool:
+        """Whether it is to be started now."""
+        return self.due_ns is not None and now_ns >= self.due_ns
+
+    @property
+    def is_looping(self) -> bool:
+        """Whether it keeps ending soon after its start."""
+        return self._failures >= 4
+
+
+def describe_exit(code: int) -> str:
+    """Return an exit code in words.
+
+    >>> describe_exit(-9), describe_exit(0), describe_exit(78)
+    ('killed by SIGKILL', 'ended by itself', 'exit status 78')
+    """
+    if code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return "ended by itself" if code == 0 else f"exit status {code}"

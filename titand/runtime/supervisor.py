@@ -1,0 +1,365 @@
+"""The supervisor: owns the shared memories, starts and watches the processes, talks to systemd.
+
+It takes no sample and computes nothing, so it has nothing to crash over. Everything that another process may lose by
+dying is in memory that this one holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from titand.clock import Clock
+from titand.errors import InvalidRequest, TitanError, WorkerDown
+from titand.runtime.boards import Boards
+from titand.runtime.channels import Channel, ChannelClosed, plain_error
+from titand.runtime.children import Child, is_stuck, kill
+from titand.runtime.log import Log
+from titand.runtime.restarts import Restarts, describe_exit
+from titand.runtime.systemd import Notifier
+
+_TICK_SECONDS = 0.25
+_BOARD_SECONDS = 1.0
+_SLOW_FACTOR = 20  # a worker that runs but says nothing for this many times hang_seconds counts as hung too
+_EX_CONFIG = os.EX_CONFIG
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Deadlines, in seconds.
+
+    Attributes:
+        stop_seconds: of an orderly stop.
+        hang_seconds: silence after which a stuck process is killed.
+    """
+
+    stop_seconds: float
+    hang_seconds: float
+
+
+class Supervisor:
+    """Keeps front, zygote, selector, trainer and telemetry alive until told to stop.
+
+    Args:
+        front, zygote, telemetry: the programs.
+        exporter: command that makes an export, given a snapshot's name and a format.
+        boards: where everybody reports.
+        rules: deadlines.
+        facts: what the board says besides: version, state folder, health found at the start.
+        reload: reads the configuration again; returns what changed, and the keys that need a restart.
+        notifier: systemd.
+        clock: time.
+        log: lines for people.
+    """
+
+    def __init__(
+        self,
+        front: Child,
+        zygote: Child,
+        telemetry: Child,
+        exporter: Callable[[str, str], list[str]],
+        boards: Boards,
+        rules: Rules,
+        facts: Mapping[str, Any],
+        reload: Callable[[], tuple[dict[str, Any], list[str]]],
+        notifier: Notifier,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._children = (front, zygote, telemetry)
+        self._front, self._zygote = front, zygote
+        self._exporter = exporter
+        self._boards = boards
+        self._rules = rules
+        self._facts = dict(facts)
+        self._reload = reload
+        self._notifier = notifier
+        self._clock = clock
+        self._log = log
+        self._pair = Restarts()
+        self._pair_pids: dict[str, int] = {}
+        self._zygote_ready = False
+        self._failure: dict[str, str] = {}
+        self._exports: list[tuple[subprocess.Popen[bytes], int]] = []
+        self._health: list[dict[str, Any]] = list(facts.get("health", []))
+        self._state, self._state_since_ns = "starting", clock.wall_ns()
+        self._written_ns = 0
+        self._was_ready = False
+        self._stop_requested = False
+        self._reload_requested = False
+
+    def run(self) -> int:
+        """Supervise until SIGTERM or SIGINT; return the exit status."""
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, self._on_signal)
+        while not self._stop_requested:
+            self._start_due()
+            self._write_board()
+            for descriptor in self._wait(reading):
+                if descriptor == reading:
+                    os.read(reading, 4096)
+                else:
+                    self._listen(descriptor)
+            self._reap()
+            self._kill_stuck()
+            if self._reload_requested:
+                self._reload_requested = False
+                self._apply_reload()
+        return self._stop()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop_requested |= number in (signal.SIGTERM, signal.SIGINT)
+        self._reload_requested |= number == signal.SIGHUP
+
+    def _wait(self, reading: int) -> list[int]:
+        channels = [child.channel.fileno() for child in (self._front, self._zygote) if child.pid and child.channel]
+        return select.select([reading, *channels], [], [], _TICK_SECONDS)[0]
+
+    # ---- starting
+
+    def _start_due(self) -> None:
+        for child in self._children:
+            if child.start_if_due():
+                self._log.info("started", process=child.name, pid=child.pid)
+        if self._zygote_ready and self._pair.is_due(self._clock.monotonic_ns()):
+            self._say_to_zygote("fork")
+            self._pair.due_ns = None
+
+    def _say_to_zygote(self, verb: str) -> None:
+        if self._zygote.channel is None:
+            return
+        try:
+            self._zygote.channel.send({"verb": verb})
+        except ChannelClosed:
+            pass  # its end is seen by _reap
+
+    # ---- listening
+
+    def _listen(self, descriptor: int) -> None:
+        for child in (self._front, self._zygote):
+            if child.channel is None or child.channel.fileno() != descriptor:
+                continue
+            try:
+                message = child.channel.receive(0)
+            except ChannelClosed:
+                message = None
+            if message is None:
+                continue
+            if child is self._front:
+                self._answer_front(child.channel, message)
+            else:
+                self._on_zygote(message)
+
+    def _on_zygote(self, message: Mapping[str, Any]) -> None:
+        now = self._clock.monotonic_ns()
+        if message["event"] == "ready":
+            self._zygote_ready = True
+            self._pair.due_ns = now
+        elif message["event"] == "forked":
+            self._pair_pids = message["pids"]
+            self._pair.started(now)
+            self._log.info("forked", **self._pair_pids)
+        elif message["event"] == "ended":
+            self._on_pair_ended(message["codes"])
+
+    def _on_pair_ended(self, codes: Mapping[str, int]) -> None:
+        # The one that was not killed for its partner's sake, or that refuses to start, is the cause.
+        own = {name: code for name, code in codes.items() if code != -signal.SIGKILL} or dict(codes)
+        how = ", ".join(f"{name} {describe_exit(code)}" for name, code in own.items())
+        self._log.warning("selector and trainer ended", how=how)
+        self._pair_pids = {}
+        self._pair.ended(self._clock.monotonic_ns(), how)
+        for name, code in codes.items():
+            report = self._boards.read(name)
+            if code == _EX_CONFIG and report is not None:
+                self._pair.gave_up()
+                content = report.content
+                self._failure = {"reason": content["state_reason"], "message": content["state_message"]}
+        self._written_ns = 0
+
+    def _answer_front(self, channel: Channel, message: Mapping[str, Any]) -> None:
+        try:
+            if message.get("verb") != "export":
+                raise InvalidRequest("UNKNOWN_VERB", f"The supervisor does not know '{message.get('verb')}'.")
+            command = self._exporter(message["name"], message["format"])
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            self._exports.append((process, message["id"]))
+        except TitanError as error:
+            self._send_front({"id": message.get("id"), "error": plain_error(error)})
+
+    def _send_front(self, message: Mapping[str, Any]) -> None:
+        if self._front.channel is None:
+            return
+        try:
+            self._front.channel.send(message)
+        except ChannelClosed:
+            pass  # who asked is gone with it
+
+    # ---- watching
+
+    def _reap(self) -> None:
+        for child in self._children:
+            code = child.poll()
+            if code is None:
+                continue
+            self._log.warning("ended", process=child.name, how=describe_exit(code))
+            self._written_ns = 0
+            if child is self._front:
+                self._boards.clear("front")
+                if code == _EX_CONFIG:
+                    self._log.error("the front cannot start; see above")
+                    self._stop_requested, self._failure = True, {"reason": "FRONT_FAILED", "message": "see the log"}
+            elif child is self._zygote:
+                self._zygote_ready = False
+                self._pair.due_ns = None
+                self._pair_pids = {}
+                self._pair.count += 1
+                self._pair.last_exit = f"with the zygote, which was {describe_exit(code)}"
+        still = []
+        for process, question in self._exports:
+            if process.poll() is None:
+                still.append((process, question))
+            else:
+                self._send_front({"id": question, **_export_answer(process)})
+        self._exports = still
+
+    def _kill_stuck(self) -> None:
+        watched = [("front", self._front.pid), *self._pair_pids.items()]
+        for name, pid in watched:
+            silence = self._boards.silence_ns(name)
+            if not pid or silence is None:
+                continue  # a worker that has not spoken yet is still importing
+            silent = silence / 1e9 / self._rules.hang_seconds
+            if silent > _SLOW_FACTOR or (silent > 1 and is_stuck(pid)):
+                self._log.error("hung, killed", process=name, pid=pid, silent_seconds=silence / 1e9)
+                self._boards.clear(name)
+                kill(pid)
+
+    # ---- showing
+
+    def _write_board(self) -> None:
+        now = self._clock.monotonic_ns()
+        self._notifier.alive()
+        if not self._was_ready and self._boards.read("front") is not None:
+            self._was_ready = True
+            self._written_ns = 0
+            self._notifier.ready()
+            self._log.info("takes samples")
+        if now - self._written_ns < _BOARD_SECONDS * 1e9:
+            return
+        self._written_ns = now
+        self._set_state(self._present_state())
+        self._boards.write(
+            "supervisor",
+            {
+                **self._facts,
+                "pid": os.getpid(),
+                "state": self._state,
+                "state_reason": self._failure.get("reason", ""),
+                "state_message": self._failure.get("message", ""),
+                "state_since_ns": self._state_since_ns,
+                "processes": self._processes(),
+                "health": [*self._health, *self._process_health()],
+            },
+        )
+
+    def _present_state(self) -> str:
+        if self._failure:
+            return "failed"
+        return "running" if self._pair_pids and self._boards.read("trainer") is not None else "starting"
+
+    def _set_state(self, state: str) -> None:
+        if state != self._state:
+            self._state, self._state_since_ns = state, self._clock.wall_ns()
+            self._notifier.status(state)
+
+    def _processes(self) -> list[dict[str, Any]]:
+        rows = [(child.name, child.pid, child.restarts) for child in self._children]
+        rows += [(name, self._pair_pids.get(name, 0), self._pair) for name in ("selector", "trainer")]
+        return [
+            {"name": name, "pid": pid, "restart_count": restarts.count, "last_exit": restarts.last_exit}
+            for name, pid, restarts in rows
+        ]
+
+    def _process_health(self) -> list[dict[str, Any]]:
+        items = []
+        if self._failure:
+            items.append(_item(self._failure["reason"], "error", self._failure["message"], self._state_since_ns))
+        everybody = [(child.name, child.restarts) for child in self._children]
+        for name, restarts in [*everybody, ("selector and trainer", self._pair)]:
+            if restarts.is_looping:
+                text = (
+                    f"The {name} keeps ending ({restarts.last_exit}); it is tried again every half minute. See the log."
+                )
+                items.append(_item("PROCESS_CRASH_LOOP", "error", text, 0))
+        return items
+
+    def _apply_reload(self) -> None:
+        self._notifier.reloading(self._clock.monotonic_ns())
+        try:
+            changed, later = self._reload()
+            self._log.info("configuration read again", changed=sorted(changed), needs_restart=later)
+            self._health = [item for item in self._health if item["code"] not in ("CONFIG_INVALID", "RESTART_NEEDED")]
+            if later:
+                text = f"Changed in the file, in force after a restart: {', '.join(later)}."
+                self._health.append(_item("RESTART_NEEDED", "warning", text, self._clock.wall_ns()))
+        except TitanError as error:
+            self._log.error("configuration not taken over", reason=error.reason, message=str(error))
+            self._health.append(_item("CONFIG_INVALID", "warning", str(error), self._clock.wall_ns()))
+        self._notifier.ready()
+
+    # ---- stopping
+
+    def _stop(self) -> int:
+        """Front first, so that nothing new comes; then the selector, then the trainer, which saves; then the rest."""
+        self._notifier.stopping()
+        self._set_state("stopping")
+        deadline = self._clock.monotonic_ns() + int(self._rules.stop_seconds * 1e9)
+
+        def left(share: float = 1.0) -> float:
+            return max(0.0, (deadline - self._clock.monotonic_ns()) / 1e9) * share
+
+        self._front.signal(signal.SIGTERM)
+        orderly = self._front.wait(left(0.3))
+        self._say_to_zygote("stop")
+        orderly &= self._zygote.wait(left(0.9))
+        for name, pid in self._pair_pids.items():
+            if os.path.exists(f"/proc/{pid}") and not orderly:
+                self._log.error("did not end in time, killed", process=name)
+                kill(pid)
+        for child in self._children:
+            child.signal(signal.SIGTERM)
+            child.wait(min(1.0, left() + 0.1))
+        for process, _ in self._exports:
+            process.kill()
+            process.wait()
+        self._log.info("stopped", orderly=orderly)
+        if self._failure.get("reason") == "FRONT_FAILED":
+            return _EX_CONFIG
+        return 0 if orderly else 1
+
+
+def _item(code: str, severity: str, message: str, since_ns: int) -> dict[str, Any]:
+    return {"code": code, "severity": severity, "message": message, "since_ns": since_ns}
+
+
+def _export_answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Return what the exporter printed, or that it died."""
+    output = process.stdout.read() if process.stdout is not None else b""
+    try:
+        answer: dict[str, Any] = json.loads(output)
+        return answer
+    except ValueError:
+        error = WorkerDown(
+            "EXPORT_FAILED", f"The exporter ended: {describe_exit(process.returncode)}.", "See the daemon's log."
+        )
+        return {"error": plain_error(error)}

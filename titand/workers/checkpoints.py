@@ -1,0 +1,124 @@
+"""What a checkpoint holds, and when the next one is due."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from titand.clock import Clock
+from titand.errors import ModelError, TitanError
+from titand.records import ModelSpec
+from titand.runtime.arena import Arena
+from titand.runtime.image import image_of
+from titand.storage.bundles import Bundle, newest_generation, write_bundle
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """The part of a checkpoint that says what the rest is.
+
+    Attributes:
+        version: of the parameters.
+        fingerprint: of the model and optimizer that the state fits.
+        paused: whether somebody had paused training.
+        clean: whether it was written in an orderly stop, so that nothing came after it.
+    """
+
+    version: int
+    fingerprint: str
+    paused: bool
+    clean: bool
+
+
+def fingerprint(spec: ModelSpec, optimizer: str, momentum: float) -> str:
+    """Return a text that is equal for two configurations whose states fit each other."""
+    return json.dumps([dataclasses.asdict(spec), optimizer, momentum > 0], sort_keys=True)
+
+
+def facts_of(bundle: Bundle) -> CheckpointFacts:
+    """Return what a checkpoint says about itself."""
+    return CheckpointFacts(**json.loads(bytes(bundle.sections["facts"])))
+
+
+def require_fit(bundle: Bundle, expected: str) -> None:
+    """Check that a checkpoint belongs to the configured model.
+
+    Raises:
+        ModelError: CHECKPOINT_OTHER_MODEL.
+    """
+    if facts_of(bundle).fingerprint != expected:
+        raise ModelError(
+            "CHECKPOINT_OTHER_MODEL",
+            "The checkpoint in the state folder was written for another model, input, labels or optimizer.",
+            "Give this model its own service.state_directory, or move the old checkpoints away.",
+        )
+
+
+class CheckpointWriter:
+    """Writes checkpoints, spaced so that the medium lives.
+
+    Args:
+        folder: of the checkpoints.
+        arena: whose ledger is part of them.
+        daily_bytes: most that checkpoints may write in a day.
+        least_seconds: between two checkpoints.
+        clock: spaces them.
+    """
+
+    def __init__(self, folder: Path, arena: Arena, daily_bytes: int, least_seconds: float, clock: Clock) -> None:
+        self._folder = folder
+        self._arena = arena
+        self._daily_bytes = daily_bytes
+        self._clock = clock
+        self._written_ns = clock.monotonic_ns()
+        self._last_bytes = 0
+        self._day = 0
+        self._today_bytes = 0
+        self.least_seconds = least_seconds
+        self.trouble: TitanError | None = None
+
+    @property
+    def interval_seconds(self) -> float:
+        """Time between two checkpoints: daily budget over the size of the last one, but no less than configured."""
+        return max(self.least_seconds, DAY_SECONDS * self._last_bytes / self._daily_bytes)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next one may be written."""
+        return self._clock.monotonic_ns() - self._written_ns >= self.interval_seconds * 1e9
+
+    def write(self, facts: CheckpointFacts, state: memoryview, selector: bytes | None) -> bool:
+        """Write one; a disk that refuses is remembered in `trouble`, and training goes on."""
+        self._written_ns = self._clock.monotonic_ns()
+        sections: dict[str, Any] = {
+            "facts": json.dumps(dataclasses.asdict(facts)).encode(),
+            "state": state,
+            "selector": selector or b"",
+            "arena": image_of(self._arena, with_samples=facts.clean),
+        }
+        try:
+            write_bundle(self._folder, newest_generation(self._folder) + 1, sections)
+        except TitanError as error:
+            self.trouble = error
+            return False
+        self.trouble = None
+        self._last_bytes = sum(len(section) for section in sections.values())
+        self.count(self._last_bytes)
+        return True
+
+    def count(self, written_bytes: int) -> None:
+        """Add to today's account."""
+        today = self._clock.wall_ns() // (DAY_SECONDS * 1_000_000_000)
+        if today != self._day:
+            self._day, self._today_bytes = today, 0
+        self._today_bytes += written_bytes
+
+    @property
+    def written_today_bytes(self) -> int:
+        """Bytes written since midnight UTC, or since the start."""
+        return self._today_bytes

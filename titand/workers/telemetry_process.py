@@ -1,0 +1,60 @@
+"""The process around the telemetry core: reads sensors, writes its board, ends with the supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from titand.clock import SystemClock
+from titand.config import config_from_json
+from titand.runtime.boards import Boards
+from titand.runtime.channels import Channel, ChannelClosed
+from titand.runtime.descriptors import Descriptors, read_text
+from titand.telemetry.jtop import Jtop
+from titand.workers.signals import Stop
+from titand.workers.telemetry import TelemetryCore, run
+
+
+class _Ending:
+    """Time to stop: SIGTERM, or the supervisor is gone."""
+
+    def __init__(self, supervisor: Channel) -> None:
+        self._stop = Stop()
+        self._supervisor = supervisor
+
+    def wait(self, timeout: float) -> bool:
+        if self._stop.wait([self._supervisor.fileno()], timeout):
+            try:
+                self._supervisor.receive(0)
+            except ChannelClosed:
+                return True
+        return self._stop.is_set
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until told to end; the supervisor's business, not a person's."""
+    parser = argparse.ArgumentParser(prog="titand-telemetry")
+    parser.add_argument("--fds", required=True)
+    descriptors = Descriptors.from_argument(parser.parse_args(arguments).fds)
+    clock = SystemClock()
+    config = config_from_json(read_text(descriptors.config))
+    boards = Boards(descriptors.boards, clock)
+    jtop = Jtop() if config.telemetry.jtop == "auto" else None
+    core = TelemetryCore(clock.monotonic_ns(), jtop=jtop, interval=config.telemetry.interval_seconds)
+
+    def publish(reading: dict[str, object]) -> None:
+        supervisor = boards.read("supervisor")
+        if supervisor is not None:
+            own = {"supervisor": supervisor.content["pid"]}
+            core.watch(own | {p["name"]: p["pid"] for p in supervisor.content["processes"] if p["pid"]})
+        boards.write("telemetry", {**reading, "wall_time_ns": clock.wall_ns()})
+
+    try:
+        run(core, publish, clock, _Ending(Channel.of_descriptor(descriptors.supervisor)))
+    finally:
+        core.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

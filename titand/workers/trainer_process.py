@@ -1,0 +1,272 @@
+"""The process around the trainer: waits for batches, answers the front, writes checkpoints and snapshots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from titand.clock import Clock
+from titand.config import with_changes
+from titand.errors import InvalidRequest, TitanError
+from titand.records import Batch, from_plain, to_plain
+from titand.runtime.channels import Channel, ChannelClosed, plain_error
+from titand.runtime.descriptors import Descriptors
+from titand.runtime.log import Log
+from titand.storage.bundles import load_newest
+from titand.storage.manifests import Snapshot
+from titand.storage.snapshots import SnapshotStore
+from titand.storage.tensors import encode_tensors
+from titand.workers.assembly import Surroundings, build_trainer, checkpoint_folder, snapshot_folder
+from titand.workers.checkpoints import CheckpointFacts, CheckpointWriter, facts_of, fingerprint, require_fit
+from titand.workers.signals import Stop
+from titand.workers.trainer import TrainerWorker
+
+_REPORT_SECONDS = 0.1
+_BEAT_SECONDS = 0.5
+_WAITING_SECONDS = 1.0  # a longer wait for a batch is shown as a state of its own
+
+
+def run_trainer(descriptors: Descriptors, selector: Channel, clock: Clock) -> int:
+    """Run until asked to end or until the selector is gone; return the exit status."""
+    around = Surroundings.open(descriptors, clock)
+    log = Log("trainer", around.config.service.log_level)
+    stop = Stop()
+    around.boards.write("trainer", {"state": "starting", "state_since_ns": clock.wall_ns()})
+    try:
+        worker = build_trainer(around)
+        _begin(around, worker, log)
+    except TitanError as error:
+        failure = {"state": "failed", "state_reason": error.reason, "state_message": str(error)}
+        around.boards.write("trainer", {**failure, "state_since_ns": clock.wall_ns()})
+        log.error("cannot start", reason=error.reason, message=str(error))
+        return os.EX_CONFIG
+    log.info("ready", version=worker.version, model=around.config.model.architecture)
+    return _TrainerLoop(around, worker, selector, stop, log).run()
+
+
+def _begin(around: Surroundings, worker: TrainerWorker, log: Log) -> None:
+    """Publish the first version: the board's own, else the checkpoint's, else the model's initial values."""
+    if worker.version >= 0:
+        log.warning("goes on from the parameters of the last trainer", version=worker.version)
+        worker.begin(None, 0)
+        return
+    bundle, _ = load_newest(checkpoint_folder(around.config))
+    if bundle is None:
+        worker.begin(None, 0)
+        return
+    require_fit(bundle, _fingerprint(around))
+    facts = facts_of(bundle)
+    worker.begin(bundle.sections["state"], facts.version)
+    if bundle.sections["selector"] and around.memory.read() is None:
+        around.memory.write(bytes(bundle.sections["selector"]))
+    log.info("goes on from a checkpoint", version=facts.version, generation=bundle.generation, clean=facts.clean)
+
+
+def _fingerprint(around: Surroundings) -> str:
+    training = around.config.training
+    return fingerprint(around.config.model_spec, training.optimizer, training.momentum)
+
+
+class _TrainerLoop:
+    """Takes whatever comes next: a batch, a question of the front, or time for a checkpoint."""
+
+    def __init__(self, around: Surroundings, worker: TrainerWorker, selector: Channel, stop: Stop, log: Log) -> None:
+        self._around = around
+        self._worker = worker
+        self._selector = selector
+        self._front = Channel.of_descriptor(around.descriptors.trainer)
+        self._stop = stop
+        self._log = log
+        self._clock = around.clock
+        self._config = around.config
+        storage = around.config.storage
+        folder = checkpoint_folder(around.config)
+        self._checkpoints = CheckpointWriter(
+            folder, around.arena, storage.daily_bytes, storage.checkpoint_seconds, around.clock
+        )
+        self._snapshots = SnapshotStore(snapshot_folder(around.config))
+        self._saved_version = worker.version
+        page = self._snapshots.page(1)
+        self._last_snapshot = page.snapshots[0].name if page.snapshots else ""
+        self._state, self._state_since_ns = "", 0
+        self._idle_since_ns = around.clock.monotonic_ns()
+        self._settings_ns = 0
+        self._reported_ns = 0
+        self._snapshot_trouble: TitanError | None = None
+
+    def run(self) -> int:
+        self._selector.send(to_plain(self._worker.first_permit()))
+        batches, front = self._selector.fileno(), self._front.fileno()
+        while not self._stop.is_set:
+            sources = [front] if self._is_paused() else [front, batches]
+            readable = self._stop.wait(sources, _BEAT_SECONDS)
+            try:
+                if front in readable:
+                    self._answer()
+                if batches in readable:
+                    self._train()
+            except ChannelClosed:
+                return 0  # the other half of the pair is gone: both start again
+            self._keep(force=False)
+            self._report(force=not readable)
+        # The selector has ended before us, and the front before it: nothing moves in the arena now.
+        self._write_checkpoint(clean=True)
+        return 0
+
+    def _is_paused(self) -> bool:
+        wishes = self._around.boards.read("wishes")
+        return wishes is not None and bool(wishes.content.get("paused"))
+
+    # ---- rounds
+
+    def _train(self) -> None:
+        message = self._selector.receive(0)
+        if message is None:
+            return
+        batch = from_plain(Batch, message)
+        now = self._clock.monotonic_ns()
+        sent = batch.facts.get("sent_ns", now)
+        # Handed over while we waited: otherwise it lay ready, and what passed is our own round.
+        if sent > self._idle_since_ns:
+            self._worker.stages.record("handover", (now - sent) / 1e9)
+        self._selector.send(to_plain(self._worker.permit_after(batch)))
+        self._set_state("active")
+        self._worker.on_batch(batch, (now - self._idle_since_ns) / 1e9)
+        self._idle_since_ns = self._clock.monotonic_ns()
+        every = self._config.storage.snapshot_rounds
+        if every and self._worker.version % every == 0:
+            self._try_snapshot("")
+
+    # ---- the front's questions
+
+    def _answer(self) -> None:
+        message = self._front.receive(0)
+        if message is None:
+            return
+        reply: dict[str, Any] = {"id": message.get("id")}
+        try:
+            reply["answer"] = self._do(message)
+        except TitanError as error:
+            reply["error"] = plain_error(error)
+        self._front.send(reply)
+
+    def _do(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        verb = message.get("verb")
+        if verb == "wake":
+            return {}
+        if verb == "snapshot":
+            return {"name": self._snapshot(str(message.get("note", ""))).name}
+        raise InvalidRequest("UNKNOWN_VERB", f"The trainer does not know '{verb}'.")
+
+    # ---- what is kept
+
+    def _try_snapshot(self, note: str) -> None:
+        try:
+            self._snapshot(note)
+        except TitanError as error:
+            self._snapshot_trouble = error
+            self._log.error("snapshot failed", reason=error.reason, message=str(error))
+
+    def _snapshot(self, note: str) -> Snapshot:
+        tensors = self._worker.model_tensors()
+        size = sum(len(tensor.data) for tensor in tensors.values())
+        with self._worker.stages.timed("snapshot"):
+            snapshot = self._snapshots.create(
+                self._worker.version,
+                encode_tensors(tensors),
+                model=self._config.model_spec,
+                create_time_ns=self._clock.wall_ns(),
+                metrics=self._metrics(),
+                parent=self._last_snapshot,
+                note=note,
+                expected_bytes=size,
+            )
+        self._checkpoints.count(snapshot.size_bytes)
+        self._snapshots.keep_newest(self._config.storage.keep_snapshots)
+        self._last_snapshot = snapshot.name
+        self._snapshot_trouble = None
+        self._log.info("snapshot", name=snapshot.name, round=snapshot.round, bytes=snapshot.size_bytes)
+        return snapshot
+
+    def _metrics(self) -> dict[str, float]:
+        report = self._around.boards.read("selector")
+        evaluation = report.content.get("evaluation", {}) if report is not None else {}
+        names = {
+            "accuracy": "held_out_accuracy",
+            "accuracy_margin": "held_out_accuracy_margin",
+            "sample_count": "held_out_samples",
+            "loss": "held_out_loss",
+            "version": "evaluated_version",
+            "prequential_accuracy": "prequential_accuracy",
+        }
+        metrics = {names[key]: float(value) for key, value in evaluation.items() if key in names and value is not None}
+        if (loss := self._worker.last_round.get("loss")) is not None:
+            metrics["last_round_loss"] = loss
+        return metrics
+
+    def _keep(self, force: bool) -> None:
+        if self._worker.version > self._saved_version and (force or self._checkpoints.is_due):
+            self._write_checkpoint(clean=False)
+
+    def _write_checkpoint(self, clean: bool) -> None:
+        facts = CheckpointFacts(self._worker.version, _fingerprint(self._around), self._is_paused(), clean)
+        with self._worker.stages.timed("checkpoint"):
+            written = self._checkpoints.write(facts, self._worker.state(), self._around.memory.read())
+        if written:
+            self._saved_version = self._worker.version
+            self._log.info("checkpoint", version=facts.version, clean=clean)
+        elif self._checkpoints.trouble is not None:
+            trouble = self._checkpoints.trouble
+            self._log.error("checkpoint failed", reason=trouble.reason, message=str(trouble))
+
+    # ---- what is shown
+
+    def _set_state(self, state: str) -> None:
+        if state != self._state:
+            self._state, self._state_since_ns = state, self._clock.wall_ns()
+            self._reported_ns = 0
+
+    def _report(self, force: bool) -> None:
+        now = self._clock.monotonic_ns()
+        self._around.boards.beat("trainer")
+        if self._is_paused():
+            self._set_state("paused")
+        elif now - self._idle_since_ns > _WAITING_SECONDS * 1e9:
+            self._set_state("waiting")
+        if not force and now - self._reported_ns < _REPORT_SECONDS * 1e9:
+            return
+        self._reported_ns = now
+        self._take_settings()
+        content = {
+            "state": self._state or "waiting",
+            "state_since_ns": self._state_since_ns,
+            "last_snapshot": self._last_snapshot,
+            "written_today_bytes": self._checkpoints.written_today_bytes,
+            "checkpoint_interval_seconds": self._checkpoints.interval_seconds,
+            "health": self._health(),
+            **self._worker.report(),
+        }
+        self._around.boards.write("trainer", content)
+
+    def _health(self) -> list[dict[str, Any]]:
+        items = []
+        if (trouble := self._checkpoints.trouble) is not None:
+            items.append(_health_item("NOT_DURABLE", "error", f"The last checkpoint failed: {trouble}"))
+        if (trouble := self._snapshot_trouble) is not None:
+            items.append(_health_item("SNAPSHOT_FAILED", "warning", f"The last snapshot failed: {trouble}"))
+        if count := self._worker.refused_updates:
+            text = f"{count} updates were not finite and left out. Lower training.learning_rate."
+            items.append(_health_item("UPDATE_NOT_FINITE", "warning", text))
+        return items
+
+    def _take_settings(self) -> None:
+        report = self._around.boards.read("settings")
+        if report is not None and report.written_ns != self._settings_ns:
+            self._settings_ns = report.written_ns
+            self._config = with_changes(self._around.config, report.content)
+            self._checkpoints.least_seconds = self._config.storage.checkpoint_seconds
+
+
+def _health_item(code: str, severity: str, message: str) -> dict[str, Any]:
+    return {"code": code, "severity": severity, "message": message, "since_ns": 0}

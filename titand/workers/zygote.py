@@ -1,0 +1,154 @@
+"""The zygote: has imported torch, does nothing with it, and forks selector and trainer when told to.
+
+Importing torch costs over a second and 144 MB of private memory; two forked workers share it. That is safe because
+this process has one thread, which it checks before each fork, and never loads gRPC. Its memory is frozen out of the
+garbage collector first, so that the collector's marks do not copy it page by page into the children.
+
+Selector and trainer are a pair: when one ends, the other is ended too, and the supervisor asks for a new pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
+from titand.clock import Clock, SystemClock
+from titand.runtime.channels import Channel, ChannelClosed, channel_pair
+from titand.runtime.descriptors import Descriptors
+from titand.workers import selector_process, trainer_process
+
+_PR_SET_PDEATHSIG = 1
+_PARTNER_SECONDS = 0.5
+
+
+class Zygote:
+    """Forks the pair on request, and tells the supervisor what became of it.
+
+    Messages from the supervisor: {"verb": "fork"}, {"verb": "stop"}. To it: {"event": "ready"},
+    {"event": "forked", "pids": {...}}, {"event": "ended", "exits": {name: text}, "codes": {name: code}}.
+    """
+
+    def __init__(self, descriptors: Descriptors, clock: Clock) -> None:
+        self._descriptors = descriptors
+        self._supervisor = Channel.of_descriptor(descriptors.supervisor)
+        self._clock = clock
+        self._pids: dict[int, str] = {}
+        self._codes: dict[str, int] = {}
+
+    def run(self) -> int:
+        """Serve until the supervisor is gone or says stop."""
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the supervisor says when
+        gc.collect()
+        gc.freeze()
+        self._supervisor.send({"event": "ready"})
+        while True:
+            readable, _, _ = select.select([self._supervisor.fileno(), reading], [], [])
+            if reading in readable:
+                os.read(reading, 4096)
+                self._reap()
+            if self._supervisor.fileno() in readable:
+                try:
+                    message = self._supervisor.receive(0)
+                except ChannelClosed:
+                    return 0  # the workers die with us, see _become
+                if message is not None and message["verb"] == "stop":
+                    self._stop()
+                    return 0
+                if message is not None and message["verb"] == "fork" and not self._pids:
+                    self._fork_pair()
+
+    def _fork_pair(self) -> None:
+        threads = len(os.listdir("/proc/self/task"))
+        if threads != 1:
+            raise RuntimeError(f"the zygote has {threads} threads; forking would leave locks held for ever")
+        for_selector, for_trainer = channel_pair()
+        self._codes = {}
+        runs: list[tuple[str, Callable[[Descriptors, Channel, Clock], int]]] = [
+            ("selector", selector_process.run_selector),
+            ("trainer", trainer_process.run_trainer),
+        ]
+        for name, run in runs:
+            mine, other = (for_selector, for_trainer) if name == "selector" else (for_trainer, for_selector)
+            pid = os.fork()
+            if pid == 0:
+                other.close()
+                self._supervisor.close()
+                _become(name, run, replace(self._descriptors, supervisor=-1), Channel(mine), self._clock)
+            self._pids[pid] = name
+        for_selector.close()
+        for_trainer.close()
+        self._supervisor.send({"event": "forked", "pids": {name: pid for pid, name in self._pids.items()}})
+
+    def _reap(self) -> None:
+        while self._pids:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._codes[self._pids.pop(pid)] = os.waitstatus_to_exitcode(status)
+            for partner in self._pids:
+                os.kill(partner, signal.SIGKILL)  # it works on what is gone: both start again
+            if not self._pids:
+                self._supervisor.send({"event": "ended", "codes": self._codes})
+
+    def _stop(self) -> None:
+        """End the selector, then the trainer, which then writes what nobody changes any more."""
+        for wanted in ("selector", "trainer"):
+            for pid, name in list(self._pids.items()):
+                if name == wanted:
+                    os.kill(pid, signal.SIGCONT)
+                    os.kill(pid, signal.SIGTERM)
+                    os.waitpid(pid, 0)
+                    del self._pids[pid]
+
+
+def _become(
+    name: str,
+    run: Callable[[Descriptors, Channel, Clock], int],
+    descriptors: Descriptors,
+    partner: Channel,
+    clock: Clock,
+) -> NoReturn:
+    """Turn a fresh fork into a worker. Never returns into the zygote's code."""
+    status = os.EX_SOFTWARE
+    try:
+        # The kernel ends us with the zygote, however it ends.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        with open("/proc/self/comm", "w") as comm:
+            comm.write(f"titand-{name}"[:15])
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("800")  # if memory runs out, a worker goes, not the front
+        status = run(descriptors, partner, clock)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Start the zygote; the supervisor's business, not a person's."""
+    parser = argparse.ArgumentParser(prog="titand-zygote")
+    parser.add_argument("--fds", required=True)
+    descriptors = Descriptors.from_argument(parser.parse_args(arguments).fds)
+    for descriptor in descriptors.all():
+        os.set_inheritable(descriptor, False)
+    return Zygote(descriptors, SystemClock()).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
