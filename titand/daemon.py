@@ -37,9 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "demo":
-            from titand.demo.demo import main as demo
-
-            return demo(options.rest)
+            # Another program, in a process of its own: it has gRPC, which no process that starts workers may have.
+            os.execv(sys.executable, [sys.executable, "-m", "titand.demo", *options.rest])
         config, origin = load_config(options.config, os.environ)
         if options.command == "check-config":
             _show_config(config, origin)

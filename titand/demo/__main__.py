@@ -1,7 +1,8 @@
-"""python -m titand.demo."""
+"""python -m titand.demo, which is what `titand demo` starts."""
 
 import sys
 
 from titand.demo.demo import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
