@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -19,6 +19,7 @@ from titan.address import Addresses
 from titan.errors import TitanError
 from titan.pusher import Pusher
 from titan.records import Export, PushTotals, Refusal, Sample, Snapshot, Telemetry, TensorSpec, Training
+from titan.refusals import Refusals
 from titan.rpc import CHANNEL_OPTIONS, from_call
 from titan.stream import NOTHING_PUSHED, PushStream
 
@@ -59,7 +60,7 @@ class Client:
         self._admin_channel: grpc.Channel | None = None
         self._producer = producer
         self._connect_timeout = connect_timeout
-        self._on_refusal = on_refusal
+        self._refusals = Refusals(on_refusal)
         self._pusher: Pusher | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -169,9 +170,9 @@ class Client:
         return self._pusher.totals if self._pusher is not None else NOTHING_PUSHED
 
     @property
-    def refusals(self) -> Sequence[Refusal]:
+    def refusals(self) -> tuple[Refusal, ...]:
         """The newest refusals; `totals` counts them all."""
-        return tuple(self._pusher.refusals) if self._pusher is not None else ()
+        return self._refusals.newest()
 
     def number_of(self, sequence: int) -> int | None:
         """Return the number of an accepted sample, for `sample`; None if it is not accepted, or too long ago."""
@@ -241,7 +242,9 @@ class Client:
         """
         from titan.download import Download
 
-        found = self._ask(calls.export_model(snapshot, format))
+        found = self.snapshot(snapshot)
+        if not found.has_file(format):
+            found = self._ask(calls.export_model(found.name, format))
         with Download(path, found, format) as download:
             for piece in self._listen(calls.download(found.name, format, download.offset_bytes)):
                 download.write(piece)
@@ -293,9 +296,7 @@ class Client:
                 raise TitanError("", "CLOSED", "This client is closed.", "Make a new one.")
             if self._pusher is None:
                 stream = new_stream(self._producer)
-                self._pusher = Pusher(
-                    self._channel, self.addresses.main, stream, self._connect_timeout, self._on_refusal
-                )
+                self._pusher = Pusher(self._channel, self.addresses.main, stream, self._connect_timeout, self._refusals)
             return self._pusher
 
     def _opened(self, timeout: float | None) -> Pusher:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,9 +18,10 @@ from titan import wire
 from titan.address import no_answer, why_unreachable
 from titan.batch import Batch, Opening
 from titan.errors import TitanError
-from titan.records import PushTotals, Refusal
+from titan.records import PushTotals
+from titan.refusals import Refusals
 from titan.rpc import PUSH_SAMPLES, from_call
-from titan.stream import REFUSALS_KEPT, PushStream
+from titan.stream import PushStream
 from titan.v1.sample_service_pb2 import PushSamplesResponse
 
 HALF_CLOSE_SECONDS = 2.0  # for the server to answer that it has seen the end
@@ -36,7 +36,7 @@ class Pusher:
         address: the same in words, for errors.
         stream: what to push, and how far it is.
         connect_seconds: how long the first sample may wait for the daemon; later losses are waited out.
-        on_refusal: called from our thread for each refusal, besides keeping it.
+        refusals: told of each refusal, from our thread.
     """
 
     def __init__(
@@ -45,13 +45,12 @@ class Pusher:
         address: str,
         stream: PushStream,
         connect_seconds: float,
-        on_refusal: Callable[[Refusal], object] | None,
+        refusals: Refusals,
     ) -> None:
         self.stream = stream
-        self.refusals: deque[Refusal] = deque(maxlen=REFUSALS_KEPT)
+        self.refusals = refusals
         self._address = address
         self._connect_seconds = connect_seconds
-        self._on_refusal = on_refusal
         self._open_call = channel.stream_stream(PUSH_SAMPLES, wire.encode, PushSamplesResponse.FromString)
         self._call: Any = None
         self._connection = 0  # counts up; whoever sends for an older one stops
@@ -70,7 +69,7 @@ class Pusher:
         with self._lock:
             if self._settled.wait_for(self.stream.was_open, patience):
                 return
-        raise why_unreachable(self._address) or no_answer(self._address, patience)
+        raise why_unreachable(self._address) or self.stream.last_error or no_answer(self._address, patience)
 
     def push(self, batches: Sequence[Batch], timeout: float | None) -> range:
         """Take samples over, waiting for room, and return their sequences."""
@@ -202,11 +201,6 @@ class Pusher:
     def _receive(self, response: PushSamplesResponse) -> None:
         with self._lock:
             news = wire.receive(self.stream, response, time.monotonic())
-            self.refusals.extend(news)
             self._to_send.notify_all()
             self._settled.notify_all()
-        for refusal in news if self._on_refusal else ():
-            try:
-                self._on_refusal(refusal)  # type: ignore[misc]
-            except Exception:
-                log.exception("on_refusal failed; pushing goes on")
+        self.refusals.note(news)

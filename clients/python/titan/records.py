@@ -316,6 +316,10 @@ class Snapshot:
     titand_version: str
     manifest_json: str
 
+    def has_file(self, format: str) -> bool:
+        """Whether the file of a format is ready."""
+        return any(file.format == format for file in self.files)
+
 
 @dataclass(frozen=True)
 class Export:

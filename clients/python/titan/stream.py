@@ -26,7 +26,6 @@ GATHER_SECONDS = 0.02  # and wait no longer than this for each other
 MESSAGE_BYTES = 1 << 20  # larger ones cost more per byte again: the allocator maps and unmaps them
 BUFFER_BYTES = 64 << 20  # kept at most for sending again
 NOTHING_PUSHED = PushTotals(0, 0, 0, 0, 0, 0, 0)
-REFUSALS_KEPT = 1000  # the newest; all are counted
 RUNS_KEPT = 4096  # of accepted samples, for `number_of`; neighbours share one
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.02, 0.5
 SAMPLE_OVERHEAD = 10 + 8  # bytes of a label and an observe time on the wire, at most
@@ -45,6 +44,7 @@ class PushStream:
         self.opening = Opening(stream_id, producer)
         self.is_open = False
         self.failure: TitanError | None = None
+        self.last_error: TitanError | None = None
         self.input_spec: TensorSpec | None = None
         self.labels: tuple[str, ...] = ()
         self.max_message_bytes = MESSAGE_BYTES
@@ -262,6 +262,7 @@ class PushStream:
 
         An error that may pass is waited out; any other is final.
         """
+        self.last_error = error
         if self.is_open:
             self._pause_seconds = FIRST_PAUSE_SECONDS
         self.is_open = False
