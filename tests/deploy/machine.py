@@ -61,7 +61,7 @@ class Machine:
         self._layers = folder / "layers"
         self._console = folder / "console.log"
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._leader = 0
+        self.leader = 0
         if os.geteuid() != 0:
             raise CannotBoot("booting a systemd needs root")
         if not shutil.which("systemd-nspawn"):
@@ -82,7 +82,7 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside; `user` gets the groups that the machine inside says."""
         become = [] if user == "root" else ["setpriv", "--reuid", user, "--regid", user, "--init-groups"]
-        inside = ["nsenter", "-t", str(self._leader), *NAMESPACES, *become, *command]
+        inside = ["nsenter", "-t", str(self.leader), *NAMESPACES, *become, *command]
         done = subprocess.run(inside, capture_output=True, text=True, timeout=seconds, check=False)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
@@ -111,7 +111,7 @@ class Machine:
         """
         began, seen = time.monotonic(), b""
         # From outside: what nsenter starts inside would outlive the kill below.
-        journals = f"/proc/{self._leader}/root/run/log/journal"
+        journals = f"/proc/{self.leader}/root/run/log/journal"
         follow = ["journalctl", "-D", journals, "-u", unit, "-o", "cat", "--follow", "--after-cursor", after]
         with (
             subprocess.Popen(follow, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as journal,
@@ -135,7 +135,7 @@ class Machine:
             try:
                 self._nspawn.wait(20)
             except subprocess.TimeoutExpired:
-                os.kill(self._leader, signal.SIGKILL)
+                os.kill(self.leader, signal.SIGKILL)
                 self._nspawn.wait()
         for mounted in (self.root, self._layers):
             if os.path.ismount(mounted):
@@ -205,7 +205,7 @@ class Machine:
             except TimeoutError:
                 raise CannotBoot(f"systemd-nspawn did not get ready: {self._console.read_text()}") from None
             if found := re.search(r"X_NSPAWN_LEADER_PID=(\d+)", said):
-                self._leader = int(found[1])
+                self.leader = int(found[1])
 
     def _let_systemd_use_cgroups(self) -> None:
         if not os.path.ismount(CONTROLLERS / "memory"):

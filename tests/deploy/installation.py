@@ -1,0 +1,90 @@
+"""titand as a package would install it, inside a test machine, and the service as its users see it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.machine import Machine
+
+REPOSITORY = Path(__file__).parents[2]
+DEPLOY = REPOSITORY / "deploy/systemd"
+BINDS = [
+    (REPOSITORY / "titand", "/opt/src/titand"),
+    (REPOSITORY / "clients/python/titan", "/opt/src/titan"),
+    (Path(sysconfig.get_path("purelib")), "/opt/site"),
+    (Path(sys.base_prefix), "/opt/python"),
+]
+
+# Shorter times than on a board, nothing else: a test does not wait a minute for the watchdog.
+SHORT = """[Service]
+WatchdogSec=4s
+TimeoutAbortSec=1s
+Environment=TITAND_SERVICE__HANG_SECONDS=3.0
+Environment=TITAND_STORAGE__CHECKPOINT_SECONDS=0.5
+"""
+
+
+class Service:
+    """The unit inside the machine, and the daemon behind it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def show(self, name: str) -> str:
+        """Return a property of the unit."""
+        return self.machine.run("systemctl", "show", "titand", "--value", "-p", name).stdout.strip()
+
+    def systemctl(self, verb: str, check: bool = True) -> str:
+        """Do something to the unit; returns when systemd says that it is done."""
+        done = self.machine.run("systemctl", verb, "titand", check=False)
+        if check and done.returncode:
+            log = self.machine.shell("journalctl -u titand -o cat --no-pager | tail -30")
+            raise AssertionError(f"systemctl {verb}: {done.stderr}\n{log}")
+        return done.stdout.strip()
+
+    def ask(self, *arguments: str, user: str = "bob") -> Any:
+        """Ask the daemon through its client."""
+        done = self.machine.run("/opt/titand/bin/python", "/opt/titand/probe.py", *arguments, user=user)
+        return json.loads(done.stdout)
+
+    def until(self, expression: str) -> Any:
+        """Watch the training until the expression is true of it."""
+        return self.ask("until", expression)
+
+    def pid_of(self, process: str) -> int:
+        """Return the id that a process of the daemon has inside the machine."""
+        processes = self.ask("training")["daemon"]["processes"]
+        return next(each["pid"] for each in processes if each["name"] == process)
+
+    def train(self, count: int = 200) -> Any:
+        """Push samples and wait until they have been trained on; return the training then."""
+        rounds = self.ask("training")["round_count"]
+        self.ask("push", str(count))
+        return self.until(f"training.round_count > {rounds} and training.state == 'waiting'")
+
+
+def install(machine: Machine) -> None:
+    """Do what a package would: a virtual environment in /opt/titand, the unit, users, the configuration."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    machine.write("/opt/titand/pyvenv.cfg", "home = /opt/python/bin\ninclude-system-site-packages = false\n")
+    machine.write(f"/opt/titand/lib/{version}/site-packages/titand.pth", "/opt/src\n/opt/site\n")
+    (machine.root / "opt/titand/bin").mkdir()
+    (machine.root / "opt/titand/bin/python").symlink_to(f"/opt/python/bin/{version}")
+    for name, module in (("titand", "titand.daemon"), ("titanctl", "titan.cli.main")):
+        script = f"#!/opt/titand/bin/python\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
+        machine.write(f"/opt/titand/bin/{name}", script, mode=0o755)
+    machine.write("/opt/titand/probe.py", (REPOSITORY / "tests/deploy/probe.py").read_text())
+    for source, target in (
+        ("titand.service", "/etc/systemd/system/titand.service"),
+        ("titand.sysusers", "/usr/lib/sysusers.d/titand.conf"),
+        ("titand.tmpfiles", "/usr/lib/tmpfiles.d/titand.conf"),
+        ("titand.toml", "/usr/share/titand/titand.toml"),
+    ):
+        machine.write(target, (DEPLOY / source).read_text())
+    machine.write("/etc/systemd/system/titand.service.d/short.conf", SHORT)
+    machine.shell("systemd-sysusers && systemd-tmpfiles --create titand.conf && systemctl daemon-reload")
+    machine.shell("useradd -G titand alice; useradd -G titand,titand-admin bob; useradd mallory")
