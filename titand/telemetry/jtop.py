@@ -15,13 +15,13 @@ from typing import IO, Any, cast
 
 from titand.telemetry import jtop_probe
 from titand.telemetry.jtop_install import SOCKET, service_interpreter
-from titand.telemetry.jtop_sample import SOURCE, gpu_load, to_reading
+from titand.telemetry.jtop_sample import SOURCE, above_zero, to_reading, without_doubtful_zeros
 from titand.telemetry.sensors import NANOSECONDS, Reading
 
 START_SECONDS = 20.0  # import, connection and first sample, on a board that is busy
 SILENT_SECONDS = 5.0  # between samples; or four of the service's intervals, if that is longer
 PAUSES_SECONDS = (1.0, 60.0)  # between starts: doubled each time, until a sample arrives or the socket goes
-LINE_LIMIT_BYTES = 1 << 20
+CHUNK_BYTES, CHUNKS = 1 << 16, 16  # what one reading takes at most; a sample is 4 kB
 
 REMEDIES = (
     ("not active", "Start it: sudo systemctl restart jtop.service"),
@@ -67,7 +67,7 @@ class Jtop:
         self._child: _Probe | None = None
         self._latest: Reading | None = None
         self._version = ""
-        self._gpu_load_moved = False
+        self._proven: frozenset[str] = frozenset()
         self._reason = ""
         self._pause = pauses_seconds[0]
         self._next_start_ns = 0
@@ -80,11 +80,11 @@ class Jtop:
         if self._child is None:
             self._start(now_ns)
         if self._latest is not None and now_ns - self._latest.time_ns < self._patience_ns():
-            return self._latest._replace(detail=explain(self._reason))
+            return self._latest._replace(detail=self._reason)
         self._latest = None
         if not self._reason and self._child is None:
             return None
-        detail = explain(self._reason) or "waiting for the first sample"
+        detail = self._reason or "waiting for the first sample"
         return Reading(self.name, now_ns, detail=detail, version=self._version)
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Jtop:
 
     def _start(self, now_ns: int) -> None:
         if not os.path.exists(self._socket):
-            self._reason = f"jtop.service is not active: no {self._socket}" if self._is_expected else ""
+            self._reason = explain(f"jtop.service is not active: no {self._socket}") if self._is_expected else ""
             self._pause, self._next_start_ns = self._pauses[0], now_ns
             return
         if now_ns < self._next_start_ns:
@@ -125,16 +125,17 @@ class Jtop:
             self._version = str(message["hello"]["version"])
         elif "sample" in message:
             child.has_sampled = True
-            self._gpu_load_moved = self._gpu_load_moved or bool(gpu_load(message["sample"]))
-            time_ns = min(int(message["time_ns"]), now_ns)
-            self._latest = to_reading(message["sample"], time_ns, self._version, self._gpu_load_moved)
+            reading = to_reading(message["sample"], min(int(message["time_ns"]), now_ns), self._version)
+            self._proven |= above_zero(reading)
+            self._latest = without_doubtful_zeros(reading, self._proven)
             self._reason, self._pause = "", self._pauses[0]
         else:
             child.ended = str(message["end"])
 
     def _give_up(self, reason: str, now_ns: int) -> None:
         self.close()
-        self._reason = f"{reason} (probe started {self.start_count} times)" if self.start_count > 1 else reason
+        count = f" (probe started {self.start_count} times)" if self.start_count > 1 else ""
+        self._reason = explain(reason) + count
         self._next_start_ns = now_ns + int(self._pause * NANOSECONDS)
         self._pause = min(2 * self._pause, self._pauses[1])
 
@@ -162,14 +163,17 @@ class _Probe:
     def messages(self, now_ns: int) -> Iterator[Mapping[str, Any]]:
         """Yield what has arrived; set `ended` when no more can come."""
         try:
-            while chunk := os.read(self._lines.fileno(), 1 << 16):
+            for _ in range(CHUNKS):
+                chunk = os.read(self._lines.fileno(), CHUNK_BYTES)
                 self._rest += chunk
-            self.ended = "the probe ended without a word"
+                if not chunk:
+                    self.ended = "the probe ended without a word"
+                    break
         except BlockingIOError:
             pass
         *lines, self._rest = self._rest.split(b"\n")
-        if len(self._rest) > LINE_LIMIT_BYTES:
-            self.ended = "the probe sends lines without end"
+        if len(self._rest) >= CHUNKS * CHUNK_BYTES:
+            self.ended = "the probe sends a line without end"
         for line in lines:
             self.heard_ns = now_ns
             yield json.loads(line)

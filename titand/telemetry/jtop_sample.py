@@ -6,31 +6,30 @@ jtop gives -256 for a sensor that is off, 0 for a load it cannot read, kilohertz
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from titand.telemetry.sensors import Reading, Value, quantities
 
 SOURCE = "jtop"
 KILO = 1000
+DOUBTFUL_ZEROS = frozenset({"gpu_utilization_ratio", "gpu_memory_bytes"})  # 0 is what jtop says for unknown
 
 
-def to_reading(sample: Mapping[str, Any], time_ns: int, version: str = "", gpu_load_moved: bool = True) -> Reading:
+def to_reading(sample: Mapping[str, Any], time_ns: int, version: str = "") -> Reading:
     """Return the reading in a sample of jtop's.
 
     Args:
         sample: what jtop's `json()` says, of version 4 or 7; any part may be absent.
         time_ns: when it was measured, on the monotonic clock.
         version: of jetson-stats.
-        gpu_load_moved: whether the load has ever been seen above 0; before that 0 means nothing.
     """
     gpu = first(sample.get("gpu"))
     emc = _table(_table(sample.get("mem")).get("EMC"))
     ram = _table(_table(sample.get("mem")).get("RAM"))
     mode = _table(_table(sample.get("nvp")).get("model"))
-    load = gpu_load(sample)
     values = quantities(
-        gpu_utilization_ratio=load if load or gpu_load_moved else None,
+        gpu_utilization_ratio=_scaled(_table(gpu.get("status")).get("load"), 1 / 100),
         gpu_frequency_hertz=hertz(_table(gpu.get("freq")).get("cur")),
         gpu_frequency_max_hertz=hertz(_table(gpu.get("freq")).get("max")),
         gpu_memory_bytes=_scaled(ram.get("shared"), 1024),
@@ -50,9 +49,21 @@ def to_reading(sample: Mapping[str, Any], time_ns: int, version: str = "", gpu_l
     )
 
 
-def gpu_load(sample: Mapping[str, Any]) -> float | None:
-    """Return the load of the first GPU, 0 to 1, or None when there is none."""
-    return _scaled(_table(first(sample.get("gpu")).get("status")).get("load"), 1 / 100)
+def above_zero(reading: Reading) -> frozenset[str]:
+    """Return the quantities whose zero means something from now on: they have been seen above it."""
+    return frozenset(name for name in DOUBTFUL_ZEROS & reading.values.keys() if reading.values[name].value != 0)
+
+
+def without_doubtful_zeros(reading: Reading, proven: Collection[str]) -> Reading:
+    """Return the reading less the zeros that may stand for "unknown".
+
+    Args:
+        reading: of jtop.
+        proven: quantities that have been seen above zero, now or before.
+    """
+    doubtful = DOUBTFUL_ZEROS.difference(proven)
+    kept = {name: value for name, value in reading.values.items() if name not in doubtful}
+    return reading._replace(values=kept)
 
 
 def first(table: Any) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from titand.telemetry.sysfs import identify
 from titand.telemetry.thermal import Fans, ThermalZones
 
 READ_SECONDS = 1.0
-POWER_SECONDS = 0.2  # a rail shows one instant; at 1 Hz the energy of a round of seconds is off by 5 %, here by 1
+POWER_SECONDS = 0.2  # a rail shows one instant, so the energy of a round of seconds wants several a second
 GAPS = 3  # missing that many samples of power in a row is a gap, not a straight line
 
 
