@@ -6,6 +6,8 @@
     |-- InvalidRequest       any other argument of a call is wrong
     |-- NotFound             no such sample or snapshot
     |-- WrongState           the call does not fit the present state (resume while active)
+    |-- NotPermitted         the call belongs to the other socket
+    |-- TakenOver            a newer connection of the same producer goes on
     |-- Overloaded           too much at once: streams, bytes, buffered samples
     |-- WorkerDown           the process that would answer is not there
     |-- CorruptFile          a file does not match its own checksum
@@ -60,6 +62,14 @@ class NotFound(TitanError):
 
 class WrongState(TitanError):
     """The call does not fit the present state."""
+
+
+class NotPermitted(TitanError):
+    """The call belongs to the other socket."""
+
+
+class TakenOver(TitanError):
+    """A newer connection of the same producer goes on."""
 
 
 class Overloaded(TitanError):

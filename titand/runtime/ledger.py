@@ -91,6 +91,20 @@ class StreamPosition:
     shed: int = 0
 
 
+@dataclass(frozen=True)
+class Fate:
+    """What became of a sample.
+
+    Attributes:
+        state: its state in the arena, or the last one that it had there.
+        label, accepted_ns: None once it has left the arena.
+    """
+
+    state: int
+    label: int | None = None
+    accepted_ns: int | None = None
+
+
 class Ledger:
     """Admits samples into the arena, counts refusals, and takes ended slots back. Thread-safe.
 
@@ -195,17 +209,18 @@ class Ledger:
             entry[:_ID_BYTES] = wanted
             return place, StreamPosition()
 
-    def fate(self, number: int) -> tuple[int, int | None] | None:
-        """Return (state, slot) of a sample, slot None once it has left the arena; None if forgotten or never given."""
+    def fate(self, number: int) -> Fate | None:
+        """Return what became of a sample; None if that is forgotten or the number was never given."""
         with self._lock:
             if not 0 < number <= self._arena.counters[ACCEPTED]:
                 return None
             for slot in range(self._arena.layout.slot_count):
                 if self._arena.number[slot] == number and self._arena.state[slot] != FREE:
-                    return self._arena.state[slot], slot
+                    return Fate(self._arena.state[slot], self._arena.label[slot], self._arena.accepted_ns[slot])
             if number <= self._arena.counters[ACCEPTED] - FATE_COUNT:
                 return None
-            return self._arena.fates[number % FATE_COUNT] or FREE, None
+            state = self._arena.fates[number % FATE_COUNT]
+            return Fate(state) if state != FREE else None
 
     def newest_number(self) -> int:
         """Return the number of the sample admitted last; 0 before the first."""

@@ -1,0 +1,137 @@
+"""How a batch is settled: duplicates skipped, flawed samples refused, the others admitted or, past patience, shed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from titan.v1 import sample_service_pb2 as samples_pb
+
+from titand.clock import Clock
+from titand.errors import InvalidRequest
+from titand.front.convert import Columns, Flaw, InputCheck
+from titand.front.stages import Stages
+from titand.front.streams import PushStream, Refusal
+from titand.runtime.ledger import Ledger
+
+ROOM_SECONDS = 0.01  # between two looks for free slots
+BACK_OFF_SECONDS = 1.0  # asked of a producer whose samples are shed
+
+FULL = (
+    "ARENA_FULL",
+    "No slot became free within the configured patience: push more slowly, or raise ingest.arena_bytes.",
+)
+
+
+class Admission:
+    """Settles the batches of one stream.
+
+    A full arena stops the stream: its batch waits, nothing more is read, and flow control stops the producer. Once it
+    has been full for the configured patience, what does not fit is shed at once, until there is room again.
+
+    Args:
+        ledger: admits and counts.
+        stream: takes the outcome.
+        check: what a sample must look like.
+        patience_seconds: asked each time, for it may change.
+        clock: measures the patience.
+        stages: takes the times.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        stream: PushStream,
+        check: InputCheck,
+        patience_seconds: Callable[[], float],
+        clock: Clock,
+        stages: Stages,
+    ) -> None:
+        self._ledger = ledger
+        self._stream = stream
+        self._check = check
+        self._patience_seconds = patience_seconds
+        self._clock = clock
+        self._stages = stages
+        self._full_since_ns: int | None = None
+
+    def settle(self, batch: samples_pb.SampleBatch) -> None:
+        """Accept, refuse or shed every sample of a batch.
+
+        Raises:
+            InvalidRequest: the batch has no place in the stream; nothing of it was settled.
+            Exception: the stream was ended meanwhile; the rest of the batch is not settled.
+        """
+        start_ns = self._clock.monotonic_ns()
+        columns = self._check.columns(batch)
+        count, stream = len(columns.labels), self._stream
+        settled = stream.sequence + 1 - batch.first_sequence
+        _require_place(batch.first_sequence, settled, count)
+        self._waited_ns = 0
+        if settled > 0:
+            with stream.changed:
+                stream.require_open()
+                stream.repeat(min(settled, count))
+        for run in columns.runs:
+            start = max(run.start, settled)
+            if start >= run.stop:
+                continue
+            if run.flaw:
+                self._reject(run.stop - start, run.flaw)
+            else:
+                self._admit(columns, start, run.stop)
+        self._stages.record("admit", self._clock.monotonic_ns() - start_ns - self._waited_ns)
+        if self._waited_ns:
+            self._stages.record("wait_for_room", self._waited_ns)
+
+    def _reject(self, count: int, flaw: Flaw) -> None:
+        stream = self._stream
+        with stream.changed:
+            stream.require_open()
+            self._ledger.refuse(stream.place, stream.sequence + count, rejected=count)
+            stream.refuse(count, Refusal.KIND_REJECTED, flaw.reason, flaw.message)
+
+    def _admit(self, columns: Columns, start: int, stop: int) -> None:
+        stream, size = self._stream, self._check.sample_bytes
+        while True:
+            with stream.changed:
+                stream.require_open()
+                for first_number, count in self._ledger.admit(
+                    stream.place,
+                    stream.sequence + 1,
+                    columns.labels[start:stop],
+                    columns.observed_ns[start:stop],
+                    columns.data[start * size : stop * size],
+                ):
+                    stream.accept(count, first_number)
+                    start += count
+                if start == stop:
+                    self._full_since_ns = None
+                    return
+                if self._patience_is_over():
+                    self._ledger.refuse(stream.place, stream.sequence + stop - start, shed=stop - start)
+                    stream.refuse(stop - start, Refusal.KIND_SHED, *FULL)
+                    stream.back_off(BACK_OFF_SECONDS)
+                    return
+                before_ns = self._clock.monotonic_ns()
+                stream.changed.wait(ROOM_SECONDS)
+            self._waited_ns += self._clock.monotonic_ns() - before_ns
+
+    def _patience_is_over(self) -> bool:
+        now_ns = self._clock.monotonic_ns()
+        if self._full_since_ns is None:
+            self._full_since_ns = now_ns
+        return now_ns - self._full_since_ns >= self._patience_seconds() * 1e9
+
+
+def _require_place(first_sequence: int, settled: int, count: int) -> None:
+    if count == 0:
+        raise InvalidRequest("BATCH_EMPTY", "The batch has no labels, so no samples.", "Send one label per sample.")
+    if first_sequence < 1:
+        raise InvalidRequest("SEQUENCE_INVALID", f"Sequence {first_sequence} is below 1.", "Number samples from 1 on.")
+    if settled < 0:
+        raise InvalidRequest(
+            "SEQUENCE_GAP",
+            f"The batch begins at sequence {first_sequence}, {-settled} after the next expected one.",
+            "Send every sample in order; after a reconnect go on behind acknowledged_sequence.",
+            {"expected_sequence": str(first_sequence + settled)},
+        )

@@ -1,0 +1,67 @@
+"""What a call must pass before its service sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from titand.errors import NotPermitted, Overloaded, WorkerDown
+from titand.front.streams import Streams
+
+ADMIN_METHODS = frozenset(
+    {
+        "/titan.v1.TrainingService/PauseTraining",
+        "/titan.v1.TrainingService/ResumeTraining",
+        "/titan.v1.SnapshotService/CreateSnapshot",
+        "/titan.v1.SnapshotService/DeleteSnapshot",
+    }
+)
+REFLECTION = "/grpc.reflection."
+
+Continuation = Callable[[grpc.HandlerCallDetails], Any]
+
+
+class AdminOnly(grpc.ServerInterceptor):  # type: ignore[type-arg]  # the stubs are generic, the class is not
+    """Turns verbs that change something away from a socket that is not for them."""
+
+    def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """See `grpc.ServerInterceptor`."""
+        if handler_call_details.method not in ADMIN_METHODS:
+            return continuation(handler_call_details)
+        return grpc.unary_unary_rpc_method_handler(_refuse)
+
+
+class CountedReflection(grpc.ServerInterceptor):  # type: ignore[type-arg]  # the stubs are generic, the class is not
+    """Counts reflection, whose streams clients may leave open, among the long calls."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+
+    def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """See `grpc.ServerInterceptor`."""
+        handler = continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith(REFLECTION):
+            return handler
+
+        def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            try:
+                with self._streams.long_call(context):
+                    yield from handler.stream_stream(requests, context)
+                return
+            except Overloaded as error:
+                code, text = grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)
+            except WorkerDown as error:
+                code, text = grpc.StatusCode.UNAVAILABLE, str(error)
+            context.abort(code, text)
+
+        return grpc.stream_stream_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
+
+
+def _refuse(request: Any, context: grpc.ServicerContext) -> None:
+    raise NotPermitted(
+        "ADMIN_ONLY",
+        "This call is only taken on the admin socket.",
+        "Use admin.sock beside this socket; its group is titand-admin.",
+    )

@@ -1,0 +1,257 @@
+"""The front: takes samples in and answers for the daemon, on two sockets, without torch.
+
+`titand.sock` is for producers and viewers; `admin.sock`, whose group is smaller, also takes the verbs that change
+something. Who may connect is decided by the sockets' permissions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from titan.v1 import (
+    sample_service_pb2,
+    sample_service_pb2_grpc,
+    snapshot_service_pb2,
+    snapshot_service_pb2_grpc,
+    telemetry_service_pb2,
+    telemetry_service_pb2_grpc,
+    training_service_pb2,
+    training_service_pb2_grpc,
+)
+
+from titand.clock import Clock, SystemClock
+from titand.config import Config, config_from_json, with_changes
+from titand.errors import ConfigError
+from titand.front.errors import ErrorAnswers
+from titand.front.guards import AdminOnly, CountedReflection
+from titand.front.samples import FLUSHES, SampleService, most_credit
+from titand.front.snapshots import SnapshotService
+from titand.front.sockets import bind
+from titand.front.stages import Stages
+from titand.front.streams import LONG_CALLS, Streams
+from titand.front.telemetry import TelemetryService
+from titand.front.training import TrainingService
+from titand.runtime.arena import STREAM_COUNT, Arena
+from titand.runtime.boards import Boards
+from titand.runtime.channels import Asker, Channel
+from titand.runtime.descriptors import Descriptors, read_text
+from titand.runtime.ledger import Ledger
+from titand.runtime.log import Log
+from titand.storage.snapshots import SnapshotStore
+
+SOCKETS = ("titand.sock", "admin.sock")
+SHORT_CALLS = 8  # threads that streams never take
+QUEUED_CALLS = 64  # short calls that may wait for a thread
+BEAT_SECONDS = 1.0
+GRACE_SECONDS = 2.0  # for calls in flight when the front is told to end
+HANDSHAKE_SECONDS = 3.0  # a connection that says nothing is closed
+KEEPALIVE_SECONDS = 60.0  # until a client that went silent is asked for a sign of life
+PING_SECONDS = 10.0  # and how long it may take to give it: a frozen one is found after both
+
+SERVICES = tuple(
+    service.full_name
+    for module in (sample_service_pb2, training_service_pb2, snapshot_service_pb2, telemetry_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@dataclass(frozen=True)
+class FrontResources:
+    """What the front is given.
+
+    Attributes:
+        arena: where samples go.
+        filled_eventfd: tells the selector.
+        boards: everybody's reports.
+        trainer: answers about snapshots.
+        supervisor: has models exported.
+        config: the daemon's.
+        clock: the time.
+    """
+
+    arena: Arena
+    filled_eventfd: int
+    boards: Boards
+    trainer: Asker
+    supervisor: Asker
+    config: Config
+    clock: Clock
+
+
+class Front:
+    """Both servers and what they share.
+
+    Args:
+        resources: what the front is given.
+        keepalive_seconds: see KEEPALIVE_SECONDS.
+        ping_seconds: see PING_SECONDS.
+    """
+
+    def __init__(
+        self,
+        resources: FrontResources,
+        keepalive_seconds: float = KEEPALIVE_SECONDS,
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
+        config, clock, boards = resources.config, resources.clock, resources.boards
+        self.config = config
+        self._given = config
+        self._boards = boards
+        self._folder = Path(config.service.runtime_directory).absolute()
+        self._most_streams = min(config.ingest.max_streams, STREAM_COUNT)
+        self._options = server_options(config.ingest.max_message_bytes, keepalive_seconds, ping_seconds)
+        self._stages = Stages()
+        ledger = Ledger(resources.arena, resources.filled_eventfd, clock)
+        flush_samples = most_credit(config.model_spec.input.size_bytes) // FLUSHES
+        self._streams = streams = Streams(ledger, self._most_streams, flush_samples, clock)
+        store = SnapshotStore(Path(config.service.state_directory) / "snapshots")
+        self._samples = SampleService(ledger, streams, lambda: self.config, clock, self._stages)
+        self._training = TrainingService(
+            lambda: self.config, boards, ledger, streams, self._stages, resources.trainer, clock
+        )
+        self._snapshots = SnapshotService(store, streams, resources.trainer, resources.supervisor)
+        self._telemetry = TelemetryService(boards, streams, clock)
+        self._health = health.HealthServicer()
+        self._servers: list[grpc.Server] = []
+        self._settings_ns = 0
+        self._stopping = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="beat", daemon=True)
+
+    def start(self) -> None:
+        """Listen on both sockets, then say so on the board.
+
+        Raises:
+            ConfigError: a socket cannot be bound.
+        """
+        for name in SOCKETS:
+            self._servers.append(server := self._new_server(name))
+            bind(server, self._folder / name)
+        for server in self._servers:
+            server.start()
+        for service in SERVICES:
+            self._health.set(service, SERVING)
+        self._show("serving")
+        self._beating.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Take nothing more, let open streams have their acknowledgements, and end."""
+        self._health.enter_graceful_shutdown()
+        self._streams.stop()
+        for ended in [server.stop(grace_seconds) for server in self._servers]:
+            ended.wait()
+        self._stopping.set()
+        if self._beating.is_alive():
+            self._beating.join()
+        self._show("stopped")
+
+    def _new_server(self, name: str) -> grpc.Server:
+        threads = self._most_streams + LONG_CALLS + SHORT_CALLS
+        guards = [CountedReflection(self._streams), *([AdminOnly()] if name == "titand.sock" else [])]
+        server = grpc.server(
+            ThreadPoolExecutor(threads, name),
+            interceptors=[ErrorAnswers(), *guards],
+            options=self._options,
+            maximum_concurrent_rpcs=threads + QUEUED_CALLS,
+        )
+        sample_service_pb2_grpc.add_SampleServiceServicer_to_server(self._samples, server)
+        training_service_pb2_grpc.add_TrainingServiceServicer_to_server(self._training, server)
+        snapshot_service_pb2_grpc.add_SnapshotServiceServicer_to_server(self._snapshots, server)
+        telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server(self._telemetry, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(BEAT_SECONDS):
+            self._take_settings()
+            self._show("serving")
+
+    def _take_settings(self) -> None:
+        report = self._boards.read("settings")
+        if report is not None and report.written_ns != self._settings_ns:
+            self._settings_ns = report.written_ns
+            self.config = with_changes(self._given, report.content)
+
+    def _show(self, state: str) -> None:
+        self._health.set("", SERVING if self._training.is_ready() else NOT_SERVING)
+        content = {"state": state, "stages": self._stages.to_plain(), "streams": self._streams.to_plain()}
+        self._boards.write("front", content)
+
+
+def server_options(
+    max_message_bytes: int, keepalive_seconds: float, ping_seconds: float
+) -> tuple[tuple[str, int], ...]:
+    """Return the settings of gRPC that a local daemon needs."""
+    return (
+        ("grpc.max_receive_message_length", max_message_bytes),
+        # Without these two a producer runs megabytes ahead of a server that has stopped reading.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 256 << 10),
+        # A frozen client is only found with all three.
+        ("grpc.keepalive_time_ms", int(keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", int(ping_seconds * 1000)),
+        ("grpc.http2.ping_timeout_ms", int(ping_seconds * 1000)),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_SECONDS * 1000)),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the front until SIGTERM or until the supervisor is gone; return the exit status."""
+    parser = argparse.ArgumentParser(prog="titand.front.server")
+    parser.add_argument("--fds", required=True, help="inherited descriptors, see titand.runtime.descriptors")
+    given = Descriptors.from_argument(parser.parse_args(arguments).fds)
+    clock = SystemClock()
+    config = config_from_json(read_text(given.config))
+    log = Log("front", config.service.log_level)
+    supervisor = Channel.of_descriptor(given.supervisor)
+    front = Front(
+        FrontResources(
+            Arena(given.arena),
+            given.filled,
+            Boards(given.boards, clock),
+            Asker(Channel.of_descriptor(given.trainer), "trainer", clock),
+            Asker(supervisor, "supervisor", clock),
+            config,
+            clock,
+        )
+    )
+    try:
+        front.start()
+    except ConfigError as error:
+        log.error("cannot listen", reason=error.reason, message=str(error))
+        return os.EX_CONFIG
+    log.info("listens", folder=config.service.runtime_directory)
+    _wait_for_the_end(supervisor.fileno())
+    front.stop(GRACE_SECONDS)
+    log.info("stopped")
+    return 0
+
+
+def _wait_for_the_end(supervisor: int) -> None:
+    """Wait for SIGTERM, or for the other end of the supervisor's channel to be closed."""
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda number, frame: None)  # the pipe tells
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor stops us in order
+    poll = select.poll()
+    poll.register(reading, select.POLLIN)
+    poll.register(supervisor, 0)  # hang-ups only: answers are for whoever asked
+    poll.poll()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

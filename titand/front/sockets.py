@@ -1,0 +1,79 @@
+"""Where clients connect: a path is looked at before it is bound, and only its group may connect."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from titand.errors import ConfigError
+
+LONGEST_PATH = 107  # bytes; sun_path of sockaddr_un has 108 with its end
+UMASK = 0o117  # sockets are made 0660: connecting takes write permission
+
+
+def bind(server: grpc.Server, path: Path) -> None:
+    """Make a server listen on a Unix socket of mode 0660; a socket left behind by a dead daemon is replaced.
+
+    That no living daemon uses it is the supervisor's lock to say.
+
+    Raises:
+        ConfigError: SOCKET_PATH_TOO_LONG, SOCKET_PATH_TAKEN, SOCKET_NOT_WRITABLE.
+    """
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise ConfigError(
+            "SOCKET_PATH_TOO_LONG",
+            f"{path} has more than the {LONGEST_PATH} bytes that a socket's path may have.",
+            "Choose a shorter service.runtime_directory.",
+            {"path": str(path)},
+        )
+    try:
+        _clear(path)
+        with _umask(UMASK):
+            server.add_insecure_port(f"unix:{path}")
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(
+            "SOCKET_NOT_WRITABLE",
+            f"Cannot listen on {path}: {_cause(path, error)}.",
+            "Make service.runtime_directory a folder that the daemon's user may write to.",
+            {"path": str(path)},
+        ) from error
+
+
+def _clear(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(
+            "SOCKET_PATH_TAKEN",
+            f"{path} is there already and is not a socket.",
+            "Move it away, or choose another service.runtime_directory.",
+            {"path": str(path)},
+        )
+    path.unlink()
+
+
+def _cause(path: Path, error: Exception) -> str:
+    """Say what is wrong; gRPC itself only says that it failed."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"no permission to write to {path.parent}"
+    return str(error)
+
+
+@contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)

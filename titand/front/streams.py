@@ -1,0 +1,310 @@
+"""Open streams: which there are, where each stands, and that they never leave too few threads for short calls.
+
+The server is synchronous: a call holds a thread as long as it lives. So the calls that live long are counted from their
+first moment, and refused past a limit that leaves threads for the others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from titan.v1 import sample_service_pb2 as samples_pb
+
+from titand.clock import Clock
+from titand.errors import InvalidRequest, Overloaded, TakenOver, TitanError, WorkerDown
+from titand.runtime.ledger import Ledger, StreamPosition
+
+LONG_CALLS = 8  # watches, downloads, exports and reflection, at once
+NAME_BYTES = 64  # of a stream id or a producer
+ACKNOWLEDGE_SECONDS = 0.002  # apart at least; the first after a pause goes at once
+
+Refusal = samples_pb.Refusal
+
+
+class PushStream:
+    """One open push stream: how far it is settled, and what of that is not acknowledged yet.
+
+    Two threads share it: one reads batches and settles them, one writes acknowledgements. Whoever ends the stream
+    first says why; from then on nothing can be settled, so that another connection may safely go on.
+
+    Args:
+        place: of the stream in the ledger.
+        position: how far it is settled already.
+        flush_samples: unacknowledged samples that end the pause between two acknowledgements.
+    """
+
+    def __init__(
+        self,
+        place: int,
+        stream_id: str,
+        producer: str,
+        position: StreamPosition,
+        open_ns: int,
+        flush_samples: int,
+    ) -> None:
+        self.place = place
+        self.stream_id = stream_id
+        self.producer = producer
+        self.sequence = position.sequence
+        self.changed = threading.Condition()
+        self._opened_ns = open_ns
+        self._accepted = self._rejected = self._shed = 0
+        self._pending = samples_pb.Acknowledgement()
+        self._unacknowledged = 0
+        self._flush_samples = flush_samples
+        self._wake_at = 1
+        self._ended = False
+        self._failure: Exception | None = None
+
+    # ---- the reading thread; it holds `changed` while it settles
+
+    def require_open(self) -> None:
+        """Refuse to settle anything on a stream that has ended.
+
+        Raises:
+            Exception: the reason why it ended.
+        """
+        if self._ended:
+            raise self._failure or WorkerDown("STREAM_ENDED", "The stream has ended.")
+
+    def accept(self, count: int, first_number: int) -> None:
+        """Note that the next samples were accepted."""
+        first = self.sequence + 1
+        runs = self._pending.accepted
+        if (
+            runs
+            and (last := runs[-1]).first_sequence + last.count == first
+            and (last.first_number + last.count == first_number)
+        ):
+            last.count += count
+        else:
+            runs.add(first_sequence=first, first_number=first_number, count=count)
+        self._accepted += count
+        self._settle(count)
+
+    def refuse(self, count: int, kind: samples_pb.Refusal.Kind, reason: str, message: str) -> None:
+        """Note that the next samples were refused."""
+        first = self.sequence + 1
+        refusals = self._pending.refusals
+        if (
+            refusals
+            and (last := refusals[-1]).first_sequence + last.count == first
+            and ((last.reason, last.message) == (reason, message))
+        ):
+            last.count += count
+        else:
+            refusals.add(first_sequence=first, count=count, kind=kind, reason=reason, message=message)
+        if kind == Refusal.KIND_SHED:
+            self._shed += count
+        else:
+            self._rejected += count
+        self._settle(count)
+
+    def repeat(self, count: int) -> None:
+        """Note duplicates: nothing changes, but their producer wants to hear of them."""
+        self._note(count)
+
+    def back_off(self, seconds: float) -> None:
+        """Ask the producer to wait before its next batch."""
+        self._pending.backoff_duration.FromNanoseconds(int(seconds * 1e9))
+
+    def _settle(self, count: int) -> None:
+        self.sequence += count
+        self._note(count)
+
+    def _note(self, count: int) -> None:
+        self._unacknowledged += count
+        if self._unacknowledged >= self._wake_at:
+            self.changed.notify_all()
+
+    # ---- the writing thread
+
+    def acknowledgements(self) -> Iterator[samples_pb.Acknowledgement]:
+        """Yield what was settled, some at a time, until the stream ends.
+
+        Raises:
+            Exception: the reason, when it did not end well; everything settled was yielded before.
+        """
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self._unacknowledged or self._ended)
+                pending, unacknowledged = self._pending, self._unacknowledged
+                self._pending, self._unacknowledged = samples_pb.Acknowledgement(), 0
+                pending.acknowledged_sequence = self.sequence
+            if not unacknowledged:
+                if self._failure is not None:
+                    raise self._failure
+                return
+            yield pending
+            with self.changed:
+                self._wake_at = self._flush_samples
+                self.changed.wait_for(lambda: self._unacknowledged >= self._wake_at or self._ended, ACKNOWLEDGE_SECONDS)
+                self._wake_at = 1
+
+    # ---- anyone
+
+    def end(self, failure: Exception | None = None) -> None:
+        """End the stream, well or with a reason. Only the first end counts."""
+        with self.changed:
+            if not self._ended:
+                self._ended, self._failure = True, failure
+                self.changed.notify_all()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what the status shows of it."""
+        return {
+            "stream_id": self.stream_id,
+            "producer": self.producer,
+            "acknowledged_sequence": self.sequence,
+            "accepted": self._accepted,
+            "rejected": self._rejected,
+            "shed": self._shed,
+            "open_ns": self._opened_ns,
+        }
+
+
+class Streams:
+    """All open streams and other long calls. Thread-safe.
+
+    Args:
+        ledger: keeps where each stream stands.
+        most_pushes: push streams at once.
+        flush_samples: see `PushStream`.
+        clock: stamps openings.
+    """
+
+    def __init__(self, ledger: Ledger, most_pushes: int, flush_samples: int, clock: Clock) -> None:
+        self._ledger = ledger
+        self._most_pushes = most_pushes
+        self._flush_samples = flush_samples
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pushes = 0
+        self._open: dict[int, PushStream] = {}
+        self._leaving: set[threading.Event] = set()
+        self._stopped: TitanError | None = None
+
+    @contextmanager
+    def push_call(self) -> Iterator[None]:
+        """Count a push stream from before its first message.
+
+        Raises:
+            Overloaded: TOO_MANY_STREAMS.
+            WorkerDown: DAEMON_STOPPING.
+        """
+        with self._lock:
+            self._require_running()
+            if self._pushes >= self._most_pushes:
+                raise Overloaded(
+                    "TOO_MANY_STREAMS",
+                    f"{self._pushes} push streams are open, the most that are served.",
+                    "Close one, push several producers' samples over one stream, or raise ingest.max_streams.",
+                    {"limit": str(self._most_pushes)},
+                )
+            self._pushes += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pushes -= 1
+
+    @contextmanager
+    def long_call(self, context: grpc.ServicerContext) -> Iterator[threading.Event]:
+        """Count another call that takes long; the event says that its client has left, or that the daemon stops.
+
+        Raises:
+            Overloaded: TOO_MANY_STREAMS.
+            WorkerDown: DAEMON_STOPPING.
+        """
+        leaving = threading.Event()
+        with self._lock:
+            self._require_running()
+            if len(self._leaving) >= LONG_CALLS:
+                raise Overloaded(
+                    "TOO_MANY_STREAMS",
+                    f"{LONG_CALLS} watches, downloads and exports are open, the most that are served.",
+                    "Close one, or try again later.",
+                    {"limit": str(LONG_CALLS)},
+                )
+            self._leaving.add(leaving)
+        try:
+            if not context.add_callback(leaving.set):
+                leaving.set()
+            yield leaving
+        finally:
+            with self._lock:
+                self._leaving.discard(leaving)
+
+    def open(self, stream_id: str, producer: str) -> PushStream:
+        """Open a push stream where it stood; an older connection of the same id ends.
+
+        Raises:
+            InvalidRequest: NAME_INVALID.
+            Overloaded: TOO_MANY_STREAMS.
+        """
+        for what, name in (("stream_id", stream_id), ("producer", producer)):
+            if len(name.encode()) > NAME_BYTES or not name.isprintable():
+                raise InvalidRequest(
+                    "NAME_INVALID",
+                    f"The {what} {name[:80]!r} is not up to {NAME_BYTES} printable bytes.",
+                    "Shorten it, and use letters, digits and dashes.",
+                )
+        with self._lock:
+            self._require_running()
+            for other in self._open.values():
+                if stream_id and other.stream_id == stream_id:
+                    other.end(_taken_over(stream_id))
+                    del self._open[other.place]
+                    break
+            try:
+                place, position = self._ledger.open_stream(stream_id, frozenset(self._open))
+            except LookupError as error:
+                raise Overloaded("TOO_MANY_STREAMS", "All places of streams are in use.", "Close one.") from error
+            stream = PushStream(place, stream_id, producer, position, self._clock.wall_ns(), self._flush_samples)
+            self._open[place] = stream
+        return stream
+
+    def close(self, stream: PushStream) -> None:
+        """Let go of a stream; where it stood stays known."""
+        stream.end()
+        with self._lock:
+            if self._open.get(stream.place) is stream:
+                del self._open[stream.place]
+
+    def stop(self) -> None:
+        """End every stream and long call, and refuse new ones. What was settled is still acknowledged."""
+        with self._lock:
+            self._stopped = WorkerDown(
+                "DAEMON_STOPPING", "The daemon is going down.", "Connect again and go on where the stream stood."
+            )
+            for stream in self._open.values():
+                stream.end(self._stopped)
+            for leaving in self._leaving:
+                leaving.set()
+
+    def require_running(self) -> None:
+        """Raise WorkerDown when the daemon stops."""
+        with self._lock:
+            self._require_running()
+
+    def to_plain(self) -> list[dict[str, Any]]:
+        """Return what the status shows of the open push streams."""
+        with self._lock:
+            return [stream.to_plain() for stream in self._open.values()]
+
+    def _require_running(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+
+
+def _taken_over(stream_id: str) -> TakenOver:
+    return TakenOver(
+        "STREAM_TAKEN_OVER",
+        f"A newer connection has opened stream {stream_id!r}.",
+        "Give each producer a stream id of its own.",
+        {"stream_id": stream_id},
+    )
