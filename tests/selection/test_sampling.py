@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -55,7 +56,7 @@ def outcomes(probability):
     """Every draw the offset can lead to, with its chance: it changes only where a point meets an item's end."""
     ends = [math.fsum(probability[: i + 1]) % 1 for i in range(len(probability))]
     cuts = sorted({0.0, 1.0, *ends})
-    for low, high in zip(cuts, cuts[1:], strict=False):
+    for low, high in itertools.pairwise(cuts):
         if high - low > 1e-9:  # two ends that differ by rounding alone enclose no outcome
             yield high - low, draw_systematic(probability, (low + high) / 2)
 
@@ -100,7 +101,8 @@ def test_strata_draw_what_they_are_given_and_rows_keep_their_probability():
     count = torch.zeros(5)
     for _ in range(repetitions):
         row = draw_rows(design, [0, 0, 0, 0, 0], generator)
-        assert int((row < 3).sum()) == 2 and len(row) == 3
+        assert int((row < 3).sum()) == 2
+        assert len(row) == 3
         count[row] += 1
 
     for frequency, p in zip((count / repetitions).tolist(), design.probability, strict=True):

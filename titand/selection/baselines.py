@@ -144,10 +144,9 @@ def cover(distance: Tensor, candidates: CandidateSet, batch_size: int, generator
         selected = torch.cat([selected, best])
         shortfall = torch.minimum(shortfall, reach[:, best].squeeze(1))
     own = reach[:, selected].where(label.unsqueeze(1) == label[selected], float("inf"))
-    nearest = own.min(dim=1)
-    covered = nearest.values.isfinite()
-    count = torch.zeros(len(selected), dtype=torch.float64)
-    count.index_add_(0, nearest.indices[covered], mass[covered])
+    # A sample as near to two of them counts half for each; one of a class without any counts for none.
+    is_nearest = ((own == own.min(dim=1, keepdim=True).values) & own.isfinite()).double()
+    count = mass @ (is_nearest / is_nearest.sum(dim=1, keepdim=True).clamp(min=1))
     return Draw(selected, len(selected) * count / candidates.window_size)
 
 

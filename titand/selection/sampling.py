@@ -90,7 +90,7 @@ def draw_systematic(probability: Sequence[float], offset: float) -> list[int]:
         >>> draw_systematic([0.5, 0.5, 1.0, 0.25, 0.75], offset=0.6)
         [1, 2, 4]
     """
-    drawn = []
+    drawn: list[int] = []
     # Certain items are one long and would be hit exactly once; rounding must not make it zero or two.
     uncertain = [position for position, p in enumerate(probability) if 0 < p < 1]
     count = round(sum(probability[position] for position in uncertain))
