@@ -34,11 +34,14 @@ _MOST_SLOTS = 16_384
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `titand`; return its exit status: 0 ok, 1 failed, 2 misused, 78 configuration."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "demo":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         if options.command == "demo":
             # Another program, in a process of its own: it has gRPC, which no process that starts workers may have.
-            os.execv(sys.executable, [sys.executable, "-m", "titand.demo", *options.rest])
+            os.execv(sys.executable, [sys.executable, "-m", "titand.demo", *rest])
         config, origin = load_config(options.config, os.environ)
         if options.command == "check-config":
             _show_config(config, origin)
@@ -65,8 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         default = os.environ.get("TITAND_CONFIG")
         command.add_argument("--config", type=Path, default=Path(default) if default else None, metavar="FILE",
                              help="TOML file; default: $TITAND_CONFIG, else none")  # fmt: skip
-    demo = commands.add_parser("demo", help="watch the whole service at work on real data", add_help=False)
-    demo.add_argument("rest", nargs=argparse.REMAINDER)
+    commands.add_parser("demo", help="watch the whole service at work on real data", add_help=False)
     return parser
 
 

@@ -33,6 +33,7 @@ from titand.errors import TitanError
 
 MESSAGE = 32  # samples a push
 START_SECONDS = 60.0  # until the first round; torch alone takes seconds to load
+STOP_SECONDS = 10.0  # for the push that is under way
 
 
 class DemoFailed(Exception):
@@ -76,11 +77,12 @@ def train(service: Service, dataset: Dataset, seconds: float) -> tuple[Training,
                 wait([streaming], timeout=1.0)
         finally:
             stop.set()
-        if wait([streaming], timeout=START_SECONDS).done:
-            streaming.result()  # raises what went wrong with it
+        if not wait([streaming], timeout=STOP_SECONDS).done:
+            raise DemoFailed(f"The daemon has taken no samples for {STOP_SECONDS:.0f} s.")
+        streaming.result()  # raises what went wrong with it
         if not was_trained:
             raise DemoFailed(f"No round within {START_SECONDS:.0f} s.")
-        totals = client.flush(START_SECONDS)
+        totals = client.flush(STOP_SECONDS)
         return client.training(), totals
 
 

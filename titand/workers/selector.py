@@ -99,8 +99,7 @@ class SelectorWorker:
 
     def on_filled(self) -> bool:
         """Filter one micro-batch of waiting samples; return whether more are waiting."""
-        if not self._waiting:
-            self._waiting.extend(self._arena.slots_in(FILLED))
+        self._look_for_arrivals()
         arrivals: list[int] = []
         while self._waiting and len(arrivals) < self.budgets.micro_batch:
             slot = self._waiting.popleft()
@@ -111,7 +110,13 @@ class SelectorWorker:
         if arrivals:
             with self.stages.timed("filter"):
                 self._offer(arrivals)
+        # Again: what was filled while some were still waiting has been announced already, and will not be once more.
+        self._look_for_arrivals()
         return bool(self._waiting)
+
+    def _look_for_arrivals(self) -> None:
+        if not self._waiting:
+            self._waiting.extend(self._arena.slots_in(FILLED))
 
     def _offer(self, slots: list[int]) -> None:
         label = self._reader.labels(slots)
