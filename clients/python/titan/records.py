@@ -27,9 +27,14 @@ class TensorSpec:
     shape: tuple[int, ...]
 
     @property
+    def item_count(self) -> int:
+        """Elements of one sample."""
+        return math.prod(self.shape)
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of one sample."""
-        return math.prod(self.shape) * ITEM_BYTES[self.data_type]
+        return self.item_count * ITEM_BYTES[self.data_type]
 
     def __str__(self) -> str:
         return f"{self.data_type} {'x'.join(map(str, self.shape)) or 'scalar'}"

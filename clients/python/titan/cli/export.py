@@ -1,0 +1,65 @@
+"""titanctl export-model: fetch the model, verify it, load it back, and put its manifest beside it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from titan.cli.connect import client
+from titan.cli.output import Output
+from titan.cli.words import UNKNOWN, size
+
+if TYPE_CHECKING:
+    from titan.records import Export
+
+
+def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "export-model",
+        parents=[everywhere],
+        conflict_handler="resolve",  # here --format is the file's; --json says how to print
+        help="fetch a model file, verify it and load it back",
+        epilog="PATH.json gets the manifest: labels, input, normalisation, metrics. An interrupted download goes on.",
+    )
+    parser.add_argument("path", metavar="PATH", help="where to put the file")
+    parser.add_argument("--snapshot", default="latest", help="'latest' (default), a round number or a full name")
+    parser.add_argument(
+        "--format", dest="file_format", choices=("safetensors", "pt2"), default="safetensors", help="of the file"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace, output: Output) -> int:
+    from titan.cli.verify import load_back
+
+    with client(args) as titan:
+        export = titan.export_model(args.path, args.snapshot, args.file_format)
+    loaded = load_back(export.path, export.file.format)
+    manifest_path = _write_manifest(export)
+    data = {"path": export.path, "manifest_path": manifest_path, "loaded_back": loaded, "snapshot": export.snapshot}
+    return output.result(data, lambda: "\n".join(_description(export, manifest_path, loaded)))
+
+
+def _write_manifest(export: Export) -> str:
+    """Write the manifest beside the model, and return its path."""
+    path = f"{export.path}.json"
+    partial = f"{path}.partial"
+    with open(partial, "w", encoding="utf-8") as file:
+        file.write(export.snapshot.manifest_json.rstrip() + "\n")
+    os.replace(partial, path)
+    return path
+
+
+def _description(export: Export, manifest_path: str, loaded: str) -> list[str]:
+    snapshot, file = export.snapshot, export.file
+    return [
+        f"{export.path}  {size(file.size_bytes)}  {file.format}",
+        f"SNAPSHOT   {snapshot.name}, {snapshot.architecture}, {snapshot.input_spec or UNKNOWN}",
+        f"SHA-256    {file.sha256}, verified",
+        f"LOADED     {loaded}",
+        f"LABELS     {', '.join(snapshot.labels) or UNKNOWN}",
+        "METRICS    " + (", ".join(f"{name} {value:.4g}" for name, value in snapshot.metrics.items()) or UNKNOWN),
+        f"MANIFEST   {manifest_path}",
+    ]

@@ -1,0 +1,91 @@
+"""titanctl: watch and steer titand from the command line.
+
+Exit codes: 0 done, 1 degraded or failed, 2 misused, 3 daemon unreachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from titan.cli import export, push, sample, snapshots, status, telemetry, training, watch
+from titan.cli.output import FAILED, MISUSED, UNREACHABLE, Misused, Output
+from titan.errors import TitanError, Unreachable
+
+VERBS = (status, watch, push, training, snapshots, export, telemetry, sample)
+INTERRUPTED = 130  # what shells expect of Ctrl-C
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of printing, so that programs get an envelope of this error too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise Misused(f"{message}. See '{self.prog} --help'.")
+
+
+def parser() -> Parser:
+    """Return the whole command line."""
+    top = Parser(
+        "titanctl",
+        description="Watch and steer titand.",
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        parents=[_everywhere()],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.set_defaults(address=None, admin_address=None, format="text")
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
+    for verb in VERBS:
+        verb.add(verbs, _everywhere())
+    return top
+
+
+def _everywhere() -> argparse.ArgumentParser:
+    """Return the options that stand before the verb or after it."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = options.add_argument_group("everywhere")
+    group.add_argument("--address", help="the daemon's socket (default: $TITAND_ADDRESS, else /run/titand/titand.sock)")
+    group.add_argument("--admin-address", help="its socket for changes (default: admin.sock beside the other)")
+    group.add_argument("--format", choices=("text", "json", "jsonl"), help="of what is printed (default: text)")
+    group.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command line, and return the exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    output = Output(_format_in(words))
+    try:
+        args = parser().parse_args(words)
+        output = Output(args.format)
+        code: int = args.run(args, output)
+        return code
+    except Misused as error:
+        output.error("MISUSED", str(error))
+        return MISUSED
+    except Unreachable as error:
+        output.error(error.reason, error.message, error.remedy)
+        return UNREACHABLE
+    except TitanError as error:
+        output.error(error.reason, error.message, error.remedy)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # 'titanctl watch | head'
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _format_in(words: Sequence[str]) -> str:
+    """Return the format that a command line asks for which cannot be parsed."""
+    if "--json" in words:
+        return "json"
+    before = words[words.index("--format") + 1 :] if "--format" in words else []
+    return before[0] if before and before[0] in ("json", "jsonl") else "text"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

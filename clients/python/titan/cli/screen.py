@@ -1,0 +1,181 @@
+"""The text of `titanctl status`: at most 20 lines of 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from textwrap import wrap
+
+from titan.cli.words import UNKNOWN, count, decimal, ratio, seconds, since, size
+from titan.records import Measurement, SampleLedger, Selection, Telemetry, Training
+
+COLUMNS = 100
+HEALTH_LINES = 6
+STAGES_SHOWN = ("filter", "score", "select", "handover", "train", "publish")
+
+
+def screen(training: Training, telemetry: Telemetry | None, address: str) -> list[str]:
+    """Return the lines of the status."""
+    lines = [
+        _head(training, telemetry, address),
+        f"TRAINING   {training.state} for {since(training.state_time, training.read_time)}: "
+        f"{training.state_message or training.state_reason or UNKNOWN}",
+        f"MODEL      {_model(training)}",
+        f"ROUNDS     {_rounds(training)}",
+        f"ACCURACY   {_accuracy(training)}",
+        *_ledger(training.sample_ledger),
+        f"SELECTION  {_selection(training.selection)}",
+        f"LATENCY    {_latency(training)}",
+        f"STREAMS    {_streams(training)}",
+        f"POWER      {_power(telemetry)}",
+        f"MEMORY     {_memory(training, telemetry)}",
+        f"SNAPSHOT   {training.last_snapshot or 'none yet'}",
+        *_health(training),
+    ]
+    return [line if len(line) <= COLUMNS else line[: COLUMNS - 3] + "..." for line in lines]
+
+
+def _head(training: Training, telemetry: Telemetry | None, address: str) -> str:
+    daemon = training.daemon
+    board = telemetry.board if telemetry else None
+    name = (board.model or UNKNOWN) + (f" (L4T {board.l4t})" if board.l4t else "") if board else "unknown board"
+    if daemon is None:
+        return f"titand {UNKNOWN}   {name}   {address}"
+    up = since(daemon.start_time, training.read_time)
+    return f"titand {daemon.version}   up {up}   pid {daemon.pid}   {name}   {address}"
+
+
+def _model(training: Training) -> str:
+    model = training.model
+    if model is None:
+        return UNKNOWN
+    parameters = f"{count(model.parameter_count)} parameters, {size(model.size_bytes)}"
+    return f"{model.architecture}   {parameters}   {model.input_spec or UNKNOWN}   {len(model.labels)} classes"
+
+
+def _rounds(training: Training) -> str:
+    last = training.last_round
+    if last is None:
+        return f"{training.round_count:,}   none since the start"
+    return (
+        f"{training.round_count:,}   loss {decimal(last.loss)}   learning rate {last.learning_rate:.3g}"
+        f"   trains {seconds(last.train_seconds)}, waits {seconds(last.wait_seconds)}"
+        f"   last {since(last.complete_time, training.read_time)} ago"
+    )
+
+
+def _accuracy(training: Training) -> str:
+    found = training.evaluation
+    if found is None or found.accuracy is None:
+        return f"{UNKNOWN}: nothing evaluated yet"
+    margin = "" if found.accuracy_margin is None else f" +-{found.accuracy_margin:.3f}"
+    return (
+        f"{found.accuracy:.3f}{margin} on {count(found.sample_count)} held-out samples after round {found.version:,}"
+        f"   on arrivals {decimal(found.prequential_accuracy)}"
+    )
+
+
+def _ledger(ledger: SampleLedger | None) -> Iterator[str]:
+    if ledger is None:
+        yield f"SAMPLES    {UNKNOWN}"
+        return
+    balance = "balanced" if ledger.is_balanced else "DOES NOT BALANCE"
+    yield (
+        f"SAMPLES    {count(ledger.pushed_count)} pushed = {count(ledger.shed_count)} shed"
+        f" + {count(ledger.rejected_count)} rejected + {count(ledger.held_out_count)} held out"
+        f" + {count(ledger.filtered_count)} filtered"
+    )
+    yield (
+        f"           + {count(ledger.evicted_count)} evicted + {count(ledger.pending_label_count)} unlabelled"
+        f" + {count(ledger.buffered_count)} buffered + {count(ledger.selected_count)} selected"
+        f" + {count(ledger.lost_count)} lost   {balance}"
+    )
+
+
+def _selection(selection: Selection | None) -> str:
+    if selection is None:
+        return UNKNOWN
+    return (
+        f"{selection.policy} on {selection.device or UNKNOWN}   {selection.batch_size} of"
+        f" {selection.candidate_budget} candidates   {_gain(selection)}   {_staleness(selection)}"
+    )
+
+
+def _gain(selection: Selection) -> str:
+    mean, margin = selection.variance_ratio_mean, selection.variance_ratio_margin
+    if mean is None:
+        return f"gain {UNKNOWN}"
+    spread = "" if margin is None else f" +-{margin:.2f}"
+    return f"variance of random {mean:.2f}x{spread} ours"
+
+
+def _staleness(selection: Selection) -> str:
+    rounds = selection.staleness_round_counts
+    if not sum(rounds):
+        return f"staleness {UNKNOWN}"
+    share = rounds[1] / sum(rounds) if len(rounds) > 1 else 0.0
+    return f"staleness 1 in {ratio(share)}"
+
+
+def _latency(training: Training) -> str:
+    known = {stage.stage: stage.p95_seconds for stage in training.stages}
+    shown = [f"{name} {seconds(known[name])}" for name in STAGES_SHOWN if name in known]
+    return "   ".join(shown) + "   (95 of 100 are faster)" if shown else UNKNOWN
+
+
+def _streams(training: Training) -> str:
+    if not training.streams:
+        return "none open"
+    shown = ", ".join(
+        f"{each.producer or each.stream_id[:8]} ({count(each.accepted_count)} accepted,"
+        f" {count(each.rejected_count)} rejected, {count(each.shed_count)} shed)"
+        for each in training.streams
+    )
+    return f"{len(training.streams)} open: {shown}"
+
+
+def _power(telemetry: Telemetry | None) -> str:
+    values: Mapping[str, Measurement] = telemetry.values if telemetry else {}
+    power, energy = values.get("board_power_watts"), values.get("energy_joules")
+    parts = [f"{power.value:.1f} W ({power.source})" if power else f"{UNKNOWN} W"]
+    parts.append(f"{count(energy.value)} J" if energy else f"{UNKNOWN} J")
+    parts.append(f"CPU {_share(values, 'cpu_utilization_ratio')}   GPU {_share(values, 'gpu_utilization_ratio')}")
+    heat = telemetry.temperatures_celsius if telemetry else {}
+    hottest = max(heat.items(), key=lambda item: item[1].value, default=None)
+    parts.append(f"hottest {hottest[1].value:.0f} C ({hottest[0]})" if hottest else f"temperature {UNKNOWN}")
+    return "   ".join(parts)
+
+
+def _share(values: Mapping[str, Measurement], name: str) -> str:
+    return ratio(values[name].value) if name in values else UNKNOWN
+
+
+def _memory(training: Training, telemetry: Telemetry | None) -> str:
+    processes = telemetry.processes if telemetry else ()
+    ours = f"{size(sum(each.pss_bytes for each in processes) if processes else None)}"
+    if processes:
+        ours += f" in {len(processes)} processes"
+    free = telemetry.values.get("memory_available_bytes") if telemetry else None
+    written = size(training.daemon.written_today_bytes if training.daemon else None)
+    available = size(free.value if free else None)
+    return f"{ours}   {available} available   DISK {written} written today"
+
+
+def _health(training: Training) -> Iterator[str]:
+    items = training.health
+    if not items:
+        yield "HEALTH     ok"
+        return
+    errors = sum(item.severity == "error" for item in items)
+    yield f"HEALTH     {_plural(errors, 'error')}, {_plural(len(items) - errors, 'warning')}"
+    lines = [
+        line
+        for item in items
+        for line in wrap(f"{item.code}  {item.message}", COLUMNS, initial_indent="  ", subsequent_indent="    ")
+    ]
+    yield from lines if len(lines) <= HEALTH_LINES else lines[: HEALTH_LINES - 1]
+    if len(lines) > HEALTH_LINES:
+        yield "  and more: titanctl status --json"
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

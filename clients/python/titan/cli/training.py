@@ -1,0 +1,30 @@
+"""titanctl pause, titanctl resume."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from titan.cli.connect import client
+from titan.cli.output import Output
+
+
+def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
+    """Add the verbs to the command line."""
+    pausing = verbs.add_parser("pause", parents=[everywhere], help="pause the training; samples are still taken in")
+    pausing.add_argument("--note", default="", help="why, for people who read the status")
+    pausing.set_defaults(run=_pause)
+    resuming = verbs.add_parser("resume", parents=[everywhere], help="go on with the training")
+    resuming.set_defaults(run=_resume)
+
+
+def _pause(args: argparse.Namespace, output: Output) -> int:
+    with client(args) as titan:
+        training = titan.pause(args.note)
+    return output.result(training, lambda: f"pausing after the round in flight: {training.state_message}")
+
+
+def _resume(args: argparse.Namespace, output: Output) -> int:
+    with client(args) as titan:
+        training = titan.resume()
+    return output.result(training, lambda: f"going on: {training.state_message}")
