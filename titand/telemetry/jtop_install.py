@@ -49,7 +49,7 @@ def _script_interpreter(script: str) -> str | None:
     if os.path.basename(words[0]) == "env":
         return shutil.which(words[-1])
     # Installers write a path too long for the kernel into the second line: '''exec' "/long/path/python" "$0" "$@"
-    long_path = re.match(r"'''exec' (\S+|\"[^\"]+\") ", lines[1]) if len(lines) > 1 else None
+    long_path = re.match(r"'''exec' (\"[^\"]+\"|\S+) ", lines[1]) if len(lines) > 1 else None
     return long_path.group(1).strip('"') if long_path else None
 
 
