@@ -53,6 +53,7 @@ class Admission:
         self._clock = clock
         self._stages = stages
         self._full_since_ns: int | None = None
+        self._is_placed = False
 
     def settle(self, batch: samples_pb.SampleBatch) -> None:
         """Accept, refuse or shed every sample of a batch.
@@ -64,13 +65,18 @@ class Admission:
         start_ns = self._clock.monotonic_ns()
         columns = self._check.columns(batch)
         count, stream = len(columns.labels), self._stream
+        _require_place(batch.first_sequence, count, stream.sequence + 1 if self._is_placed else None)
         settled = stream.sequence + 1 - batch.first_sequence
-        _require_place(batch.first_sequence, settled, count)
         self._waited_ns = 0
-        if settled > 0:
+        if settled != 0:
             with stream.changed:
                 stream.require_open()
-                stream.repeat(min(settled, count))
+                if settled > 0:
+                    stream.repeat(min(settled, count))
+                else:
+                    # Only the first batch of a connection: we have forgotten what was settled before a crash.
+                    stream.sequence, settled = batch.first_sequence - 1, 0
+        self._is_placed = True
         for run in columns.runs:
             start = max(run.start, settled)
             if start >= run.stop:
@@ -123,15 +129,15 @@ class Admission:
         return now_ns - self._full_since_ns >= self._patience_seconds() * 1e9
 
 
-def _require_place(first_sequence: int, settled: int, count: int) -> None:
+def _require_place(first_sequence: int, count: int, expected: int | None) -> None:
     if count == 0:
         raise InvalidRequest("BATCH_EMPTY", "The batch has no labels, so no samples.", "Send one label per sample.")
     if first_sequence < 1:
         raise InvalidRequest("SEQUENCE_INVALID", f"Sequence {first_sequence} is below 1.", "Number samples from 1 on.")
-    if settled < 0:
+    if expected is not None and first_sequence > expected:
         raise InvalidRequest(
             "SEQUENCE_GAP",
-            f"The batch begins at sequence {first_sequence}, {-settled} after the next expected one.",
+            f"The batch begins at sequence {first_sequence}, expected was {expected}.",
             "Send every sample in order; after a reconnect go on behind acknowledged_sequence.",
-            {"expected_sequence": str(first_sequence + settled)},
+            {"expected_sequence": str(expected)},
         )

@@ -50,7 +50,7 @@ from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
 from titand.storage.snapshots import SnapshotStore
 
-SOCKETS = ("titand.sock", "admin.sock")
+SOCKETS = {"titand.sock": "", "admin.sock": "titand-admin"}  # and the group of each, "" for the daemon's own
 SHORT_CALLS = 8  # threads that streams never take
 QUEUED_CALLS = 64  # short calls that may wait for a thread
 BEAT_SECONDS = 1.0
@@ -136,9 +136,9 @@ class Front:
         Raises:
             ConfigError: a socket cannot be bound.
         """
-        for name in SOCKETS:
+        for name, group in SOCKETS.items():
             self._servers.append(server := self._new_server(name))
-            bind(server, self._folder / name)
+            bind(server, self._folder / name, group)
         for server in self._servers:
             server.start()
         for service in SERVICES:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +15,15 @@ import grpc
 from titand.errors import ConfigError
 
 LONGEST_PATH = 107  # bytes; sun_path of sockaddr_un has 108 with its end
-UMASK = 0o117  # sockets are made 0660: connecting takes write permission
+UMASK = 0o177  # for its owner alone until it belongs to the right group
+MODE = 0o660  # connecting takes write permission
 
 
-def bind(server: grpc.Server, path: Path) -> None:
+def bind(server: grpc.Server, path: Path, group: str = "") -> None:
     """Make a server listen on a Unix socket of mode 0660; a socket left behind by a dead daemon is replaced.
 
-    That no living daemon uses it is the supervisor's lock to say.
+    It gets the group where the machine has it and the daemon belongs to it; else it keeps the daemon's own. That no
+    living daemon uses it is the supervisor's lock to say.
 
     Raises:
         ConfigError: SOCKET_PATH_TOO_LONG, SOCKET_PATH_TAKEN, SOCKET_NOT_WRITABLE.
@@ -35,6 +39,9 @@ def bind(server: grpc.Server, path: Path) -> None:
         _clear(path)
         with _umask(UMASK):
             server.add_insecure_port(f"unix:{path}")
+        if _is_member(group):
+            shutil.chown(path, group=group)
+        path.chmod(MODE)
     except (OSError, RuntimeError) as error:
         raise ConfigError(
             "SOCKET_NOT_WRITABLE",
@@ -42,6 +49,13 @@ def bind(server: grpc.Server, path: Path) -> None:
             "Make service.runtime_directory a folder that the daemon's user may write to.",
             {"path": str(path)},
         ) from error
+
+
+def _is_member(group: str) -> bool:
+    try:
+        return grp.getgrnam(group).gr_gid in os.getgroups()
+    except KeyError:
+        return False
 
 
 def _clear(path: Path) -> None:

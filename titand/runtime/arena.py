@@ -133,6 +133,7 @@ class Arena:
         self.streams = column(2, STREAM_COUNT * STREAM_BYTES, "B")
         self.journal = column(3, JOURNAL_BYTES, "B")
         self.fates = column(4, FATE_COUNT, "B")
+        self._first_state = offsets[5]
         self.state = column(5, count, "B")
         self.number = column(6, count * 8, "q")
         self.label = column(7, count * 4, "i")
@@ -145,6 +146,11 @@ class Arena:
     def data_offset(self) -> int:
         """Offset of the samples in `memory`."""
         return self.layout.data
+
+    def find_free(self, start: int) -> int:
+        """Return the first free slot from `start` on; -1 when there is none."""
+        found = self.memory.find(bytes([FREE]), self._first_state + start, self._first_state + len(self.state))
+        return found - self._first_state if found >= 0 else -1
 
     def slots_in(self, state: int) -> list[int]:
         """Return the slots in one state, oldest sample first."""

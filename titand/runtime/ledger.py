@@ -13,15 +13,15 @@ Only the front opens a ledger. The supervisor and the workers never write here.
 from __future__ import annotations
 
 import os
-import re
 import struct
 import threading
-from collections.abc import Sequence
+from array import array
 from dataclasses import dataclass
 
 from titand.clock import Clock
 from titand.runtime.arena import (
     CANDIDATE,
+    COUNTER_COUNT,
     ENDED,
     EVICTED,
     FATE_COUNT,
@@ -44,10 +44,11 @@ ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10}
 
 _ID_BYTES = 64
 _STREAM_FIELDS = struct.Struct("<qqqqq")  # last sequence, accepted, rejected, shed, last use
+_COUNTERS = struct.Struct(f"<{COUNTER_COUNT}q")
 _JOURNAL_HEAD = struct.Struct("<BBHi")  # valid, new state, run count, stream
 _RUN = struct.Struct("<II")
 _MAX_RUNS = 256
-_FREE_RUN = re.compile(rb"\x00+")
+_FREE_BYTE = bytes([FREE])
 
 
 @dataclass(frozen=True)
@@ -125,15 +126,20 @@ class Ledger:
     # ---- what the front's stream handlers call
 
     def admit(
-        self, stream: int, sequence: int, labels: Sequence[int], observed_ns: Sequence[int], data: memoryview
+        self,
+        stream: int,
+        sequence: int,
+        labels: memoryview[int],
+        observed_ns: memoryview[int],
+        data: memoryview[int],
     ) -> list[tuple[int, int]]:
         """Copy samples into free slots, as many of them as there is room for.
 
         Args:
             stream: place of the stream, see `open_stream`.
             sequence: the stream's position of the first sample.
-            labels: [N] class ids.
-            observed_ns: [N] nanoseconds since the epoch, or empty.
+            labels: [N] int32 class ids.
+            observed_ns: [N] int64 nanoseconds since the epoch, or empty.
             data: [N * sample_bytes] bytes.
 
         Returns:
@@ -171,9 +177,8 @@ class Ledger:
 
     def free_count(self) -> int:
         """Return how many samples could be admitted now."""
-        with self._lock:
-            self._reclaim()
-            return bytes(self._arena.state).count(FREE)
+        state = bytes(self._arena.state)
+        return state.count(FREE) + sum(map(state.count, ENDED_COUNTER))
 
     def counts(self) -> LedgerCounts:
         """Return the ledger of this very moment."""
@@ -202,11 +207,11 @@ class Ledger:
                         return place, self._position(place)
             if not free:
                 raise LookupError("all places of streams are in use")
-            place = min(free, key=lambda place: _STREAM_FIELDS.unpack_from(self._stream(place), _ID_BYTES)[4])
-            entry = self._stream(place)
-            entry[:_ID_BYTES] = bytes(_ID_BYTES)  # first nobody's, then empty, then the new one's
-            self._write_position(place, StreamPosition())
-            entry[:_ID_BYTES] = wanted
+            # One that cannot be resumed anyway goes first.
+            place = min(free, key=lambda place: (any(self._stream_id(place)), self._fields(place)[4]))
+            self._set_stream_id(place, bytes(_ID_BYTES))  # first nobody's, then empty, then the new one's
+            self._commit(list(self._arena.counters), [], FREE, place, StreamPosition())
+            self._set_stream_id(place, wanted)
             return place, StreamPosition()
 
     def fate(self, number: int) -> Fate | None:
@@ -229,7 +234,12 @@ class Ledger:
     # ---- inside
 
     def _admit_some(
-        self, stream: int, sequence: int, labels: Sequence[int], observed_ns: Sequence[int], data: memoryview
+        self,
+        stream: int,
+        sequence: int,
+        labels: memoryview[int],
+        observed_ns: memoryview[int],
+        data: memoryview[int],
     ) -> tuple[int, int] | None:
         arena, size = self._arena, self._arena.layout.sample_bytes
         runs = self._free_runs(len(labels))
@@ -244,11 +254,10 @@ class Ledger:
         for start, count in runs:
             stop = start + count
             arena.data[start * size : stop * size] = data[done * size : (done + count) * size]
-            for place, slot in enumerate(range(start, stop), done):
-                arena.number[slot] = first + place
-                arena.label[slot] = labels[place]
-                arena.observed_ns[slot] = observed_ns[place] if observed_ns else 0
-                arena.accepted_ns[slot] = now
+            arena.number[start:stop] = _numbers(first + done, count)
+            arena.label[start:stop] = labels[done : done + count]
+            arena.observed_ns[start:stop] = observed_ns[done : done + count] if observed_ns else _same(0, count)
+            arena.accepted_ns[start:stop] = _same(now, count)
             done += count
         counters = list(arena.counters)
         counters[PUSHED] += done
@@ -260,13 +269,14 @@ class Ledger:
 
     def _free_runs(self, wanted: int) -> list[tuple[int, int]]:
         # From the lowest slot: a slow stream then touches few pages.
-        runs = []
-        for match in _FREE_RUN.finditer(self._arena.state):
-            count = min(wanted, match.end() - match.start())
-            runs.append((match.start(), count))
+        runs: list[tuple[int, int]] = []
+        stop = 0
+        while wanted > 0 and len(runs) < _MAX_RUNS and (start := self._arena.find_free(stop)) >= 0:
+            ahead = bytes(self._arena.state[start : start + wanted])
+            count = len(ahead) - len(ahead.lstrip(_FREE_BYTE))
+            runs.append((start, count))
             wanted -= count
-            if wanted == 0 or len(runs) == _MAX_RUNS:
-                break
+            stop = start + count
         return runs
 
     def _reclaim(self) -> None:
@@ -279,7 +289,9 @@ class Ledger:
                 runs.append((match.start(), match.end() - match.start()))
                 for slot in range(*match.span()):
                     counters[ENDED_COUNTER[state[slot]]] += 1
-                    arena.fates[arena.number[slot] % FATE_COUNT] = state[slot]
+                    # One that stayed long, held out, must not speak for a younger one.
+                    if arena.number[slot] > counters[ACCEPTED] - FATE_COUNT:
+                        arena.fates[arena.number[slot] % FATE_COUNT] = state[slot]
                 if len(runs) == _MAX_RUNS:
                     break
             if not runs:
@@ -311,70 +323,67 @@ class Ledger:
     def _commit(
         self, counters: list[int], runs: list[tuple[int, int]], new_state: int, stream: int, position: StreamPosition
     ) -> None:
-        journal = self._arena.journal
         counters[TRANSACTIONS] += 1
-        counter_bytes = struct.pack(f"<{len(counters)}q", *counters)
-        offset = _JOURNAL_HEAD.size
-        journal[offset : offset + len(counter_bytes)] = counter_bytes
-        offset += len(counter_bytes)
         self._uses += 1
-        _STREAM_FIELDS.pack_into(
-            journal,
-            offset,
-            position.sequence,
-            position.accepted,
-            position.rejected,
-            position.shed,
-            self._clock.wall_ns() + self._uses,
+        used_ns = self._clock.wall_ns() + self._uses  # never the same twice, even if the clock stands
+        entry = b"".join(
+            (
+                _JOURNAL_HEAD.pack(0, new_state, len(runs), stream),
+                _COUNTERS.pack(*counters),
+                _STREAM_FIELDS.pack(position.sequence, position.accepted, position.rejected, position.shed, used_ns),
+                *(_RUN.pack(*run) for run in runs),
+            )
         )
-        offset += _STREAM_FIELDS.size
-        for run in runs:
-            _RUN.pack_into(journal, offset, *run)
-            offset += _RUN.size
-        _JOURNAL_HEAD.pack_into(journal, 0, 0, new_state, len(runs), stream)
-        journal[0] = 1
+        self._arena.journal[: len(entry)] = entry
+        self._arena.journal[0] = 1
         self._redo()
 
     def _redo(self) -> None:
         arena, journal = self._arena, self._arena.journal
-        valid, new_state, run_count, stream = _JOURNAL_HEAD.unpack_from(journal, 0)
+        valid, new_state, run_count, stream = _JOURNAL_HEAD.unpack(journal[: _JOURNAL_HEAD.size])
         if not valid:
             return
         offset = _JOURNAL_HEAD.size
-        size = len(arena.counters) * 8
-        arena.counters[:] = journal[offset : offset + size].cast("q")
-        offset += size
+        arena.counters[:] = journal[offset : offset + _COUNTERS.size].cast("q")
+        offset += _COUNTERS.size
         if stream >= 0:
-            self._stream(stream)[_ID_BYTES : _ID_BYTES + _STREAM_FIELDS.size] = journal[
-                offset : offset + _STREAM_FIELDS.size
-            ]
+            place = _fields_of(stream)
+            arena.streams[place : place + _STREAM_FIELDS.size] = journal[offset : offset + _STREAM_FIELDS.size]
         offset += _STREAM_FIELDS.size
-        for run in range(run_count):
-            start, count = _RUN.unpack_from(journal, offset + run * _RUN.size)
-            # An admitted slot may have moved on since: FILLED is only ever stored over FREE.
-            for slot in range(start, start + count):
-                if new_state == FREE or arena.state[slot] == FREE:
+        for start, count in _RUN.iter_unpack(journal[offset : offset + run_count * _RUN.size]):
+            stop = start + count
+            if new_state == FREE or bytes(arena.state[start:stop]) == bytes(count):
+                arena.state[start:stop] = bytes([new_state]) * count
+                continue
+            # Cut short before, and the selector has gone on with some: FILLED is only ever stored over FREE.
+            for slot in range(start, stop):
+                if arena.state[slot] == FREE:
                     arena.state[slot] = new_state
         journal[0] = 0
 
     # ---- the table of streams
 
-    def _stream(self, place: int) -> memoryview:
-        return self._arena.streams[place * STREAM_BYTES : (place + 1) * STREAM_BYTES]
-
     def _stream_id(self, place: int) -> bytes:
-        return bytes(self._stream(place)[:_ID_BYTES])
+        return bytes(self._arena.streams[place * STREAM_BYTES : place * STREAM_BYTES + _ID_BYTES])
+
+    def _set_stream_id(self, place: int, stream_id: bytes) -> None:
+        self._arena.streams[place * STREAM_BYTES : place * STREAM_BYTES + _ID_BYTES] = stream_id
+
+    def _fields(self, place: int) -> tuple[int, ...]:
+        fields = _fields_of(place)
+        return _STREAM_FIELDS.unpack(self._arena.streams[fields : fields + _STREAM_FIELDS.size])
 
     def _position(self, place: int) -> StreamPosition:
-        return StreamPosition(*_STREAM_FIELDS.unpack_from(self._stream(place), _ID_BYTES)[:4])
+        return StreamPosition(*self._fields(place)[:4])
 
-    def _write_position(self, place: int, position: StreamPosition) -> None:
-        _STREAM_FIELDS.pack_into(
-            self._stream(place),
-            _ID_BYTES,
-            position.sequence,
-            position.accepted,
-            position.rejected,
-            position.shed,
-            self._clock.wall_ns(),
-        )
+
+def _fields_of(place: int) -> int:
+    return place * STREAM_BYTES + _ID_BYTES
+
+
+def _numbers(first: int, count: int) -> array[int]:
+    return array("q", range(first, first + count))
+
+
+def _same(value: int, count: int) -> array[int]:
+    return array("q", [value]) * count
