@@ -57,14 +57,16 @@ class Service:
 
     def pid_of(self, process: str) -> int:
         """Return the id that a process of the daemon has inside the machine."""
-        processes = self.ask("training")["daemon"]["processes"]
-        return next(each["pid"] for each in processes if each["name"] == process)
+        running = f"any(each.pid for each in training.daemon.processes if each.name == {process!r})"
+        processes = self.until(running)["daemon"]["processes"]
+        return next(int(each["pid"]) for each in processes if each["name"] == process)
 
     def train(self, count: int = 200) -> Any:
         """Push samples and wait until they have been trained on; return the training then."""
         rounds = self.ask("training")["round_count"]
         self.ask("push", str(count))
-        return self.until(f"training.round_count > {rounds} and training.state == 'waiting'")
+        trained = f"training.round_count > {rounds} and training.state == 'waiting'"
+        return self.until(f"{trained} and training.sample_ledger.buffered_count == 0")
 
 
 def install(machine: Machine) -> None:

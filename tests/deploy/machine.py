@@ -36,6 +36,7 @@ MASKED = (
     *("systemd-update-utmp.service", "systemd-journal-catalog-update.service", "dev-hugepages.mount"),
     *("sys-kernel-debug.mount", "sys-kernel-tracing.mount"),
 )
+PREFIX = "titand-machine-"  # and the process id of the tests
 NAMESPACES = ("-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--")
 JOURNAL = "[Journal]\nStorage=volatile\nReadKMsg=no\nForwardToConsole=no\n"
 
@@ -48,26 +49,26 @@ class Machine:
     """Boots on construction; `end` removes it without a trace.
 
     Args:
-        folder: an empty one.
         binds: (folder here, folder there), read-only inside.
 
     Raises:
         CannotBoot: no root, no systemd-nspawn, no right to mount.
     """
 
-    def __init__(self, folder: Path, binds: Sequence[tuple[Path, str]] = ()) -> None:
-        self.name = f"titand-test-{os.getpid()}"
-        self.root = folder / "root"
-        self._layers = folder / "layers"
-        self._console = folder / "console.log"
-        self._nspawn: subprocess.Popen[bytes] | None = None
-        self.leader = 0
+    def __init__(self, binds: Sequence[tuple[Path, str]] = ()) -> None:
         if os.geteuid() != 0:
             raise CannotBoot("booting a systemd needs root")
         if not shutil.which("systemd-nspawn"):
             raise CannotBoot("systemd-nspawn is not installed (Debian package systemd-container)")
-        self.root.mkdir(parents=True)
-        self._layers.mkdir()
+        for left in Path("/var/tmp").glob(f"{PREFIX}*"):
+            if not Path(f"/proc/{left.name.removeprefix(PREFIX)}").exists():
+                _remove(left.name)
+        self.name = f"{PREFIX}{os.getpid()}"
+        self.leader = 0
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        # Not in /tmp: it may be small, and nspawn puts another over it inside.
+        self._folder = Path("/var/tmp") / self.name
+        self.root = self._folder / "root"
         try:
             self._mount()
             self._prepare()
@@ -83,7 +84,10 @@ class Machine:
         """Run a command inside; `user` gets the groups that the machine inside says."""
         become = [] if user == "root" else ["setpriv", "--reuid", user, "--regid", user, "--init-groups"]
         inside = ["nsenter", "-t", str(self.leader), *NAMESPACES, *become, *command]
-        done = subprocess.run(inside, capture_output=True, text=True, timeout=seconds, check=False)
+        # A session of its own: whatever is killed inside, even "process 0", is not us.
+        done = subprocess.run(
+            inside, capture_output=True, text=True, timeout=seconds, check=False, start_new_session=True
+        )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done
@@ -137,21 +141,17 @@ class Machine:
             except subprocess.TimeoutExpired:
                 os.kill(self.leader, signal.SIGKILL)
                 self._nspawn.wait()
-        for mounted in (self.root, self._layers):
-            if os.path.ismount(mounted):
-                subprocess.run(["umount", mounted], check=True)
-        with contextlib.suppress(FileNotFoundError):  # nspawn makes it and leaves it
-            os.rmdir(f"/run/systemd/nspawn/propagate/{self.name}")
-        for group in self._groups():
-            for folder, _, _ in os.walk(group, topdown=False):
-                os.rmdir(folder)
+        _remove(self.name)
 
     def _mount(self) -> None:
-        _mount("-t", "tmpfs", "-o", "size=2g,mode=755", "tmpfs", str(self._layers))
-        for folder in ("upper", "work"):
-            (self._layers / folder).mkdir()
-        layers = f"lowerdir=/,upperdir={self._layers}/upper,workdir={self._layers}/work"
-        _mount("-t", "overlay", "-o", layers, "overlay", str(self.root))
+        layers = self._folder / "layers"
+        for folder in (layers, self.root):
+            folder.mkdir(parents=True)
+        _mount("-t", "tmpfs", "-o", "size=2g,mode=755", "tmpfs", str(layers))
+        for folder in (layers / "upper", layers / "work"):
+            folder.mkdir()
+        options = f"lowerdir=/,upperdir={layers}/upper,workdir={layers}/work"
+        _mount("-t", "overlay", "-o", options, "overlay", str(self.root))
 
     def _prepare(self) -> None:
         """Give it an identity and a journal of its own, and none of the host's services."""
@@ -175,7 +175,7 @@ class Machine:
             --console=pipe --notify-ready=yes --kill-signal=SIGRTMIN+3 --directory={self.root} --machine={self.name}"
         host_has_systemd = Path("/run/systemd/system").is_dir()
         command = [
-            "systemd-nspawn",
+            *("setpriv", "--pdeathsig", "TERM", "systemd-nspawn"),  # no tests, no machine
             *options.split(),
             *([] if host_has_systemd else ["--keep-unit"]),
             *(f"--bind-ro={here}:{there}" for here, there in binds),
@@ -183,7 +183,8 @@ class Machine:
         ]
         groups = [] if host_has_systemd else self._make_groups()
         join = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(self._console, "wb") as console:
+        log = self._folder / "console.log"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(log, "wb") as console:
             address = f"\0{self.name}"
             ready.bind(address)
             ready.settimeout(30)
@@ -203,7 +204,9 @@ class Machine:
             try:
                 said = ready.recv(4096).decode()
             except TimeoutError:
-                raise CannotBoot(f"systemd-nspawn did not get ready: {self._console.read_text()}") from None
+                raise CannotBoot(
+                    f"systemd-nspawn did not get ready: {(self._folder / 'console.log').read_text()}"
+                ) from None
             if found := re.search(r"X_NSPAWN_LEADER_PID=(\d+)", said):
                 self.leader = int(found[1])
 
@@ -216,10 +219,6 @@ class Machine:
         self.run("systemctl", "daemon-reexec")
         self.run("systemctl", "is-system-running", "--wait", check=False)
 
-    def _groups(self) -> list[Path]:
-        hierarchies = (CONTROLLERS / name for name in (*V1, "systemd", "unified"))
-        return [group for each in hierarchies if (group := each / self.name).is_dir()]
-
     def _make_groups(self) -> list[Path]:
         for name in (*V1, "systemd", "unified"):
             if os.path.ismount(CONTROLLERS / name):
@@ -229,10 +228,29 @@ class Machine:
             for setting in ("cpuset.cpus", "cpuset.mems"):
                 (cpus / setting).write_text((cpus.parent / setting).read_text())
             (cpus / "cgroup.clone_children").write_text("1")
-        return self._groups()
+        return _groups(self.name)
 
 
 def _mount(*arguments: str) -> None:
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotBoot(f"mount {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def _groups(name: str) -> list[Path]:
+    hierarchies = (CONTROLLERS / controller for controller in (*V1, "systemd", "unified"))
+    return [group for each in hierarchies if (group := each / name).is_dir()]
+
+
+def _remove(name: str) -> None:
+    """Remove all that a machine that has ended leaves, be it of a run that was killed."""
+    folder = Path("/var/tmp") / name
+    for mounted in (folder / "root", folder / "layers"):
+        if mounted.is_mount():
+            subprocess.run(["umount", mounted], check=True)
+    shutil.rmtree(folder)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(f"/run/systemd/nspawn/propagate/{name}")
+    for group in _groups(name):
+        for each, _, _ in os.walk(group, topdown=False):
+            os.rmdir(each)

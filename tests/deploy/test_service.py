@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,19 +17,15 @@ STATE = "/var/lib/titand/checkpoints"
 
 @pytest.fixture(scope="module")
 def machine():
-    # Not in pytest's folder: /tmp may be too small, and is a place that the unit does not see.
-    folder = Path(tempfile.mkdtemp(prefix="titand-", dir="/var/tmp"))
     try:
-        machine = Machine(folder, BINDS)
+        machine = Machine(BINDS)
     except CannotBoot as error:
-        shutil.rmtree(folder)
         pytest.skip(str(error))
     try:
         install(machine)
         yield machine
     finally:
         machine.end()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -59,7 +54,6 @@ def test_start_returns_once_the_daemon_takes_samples(machine):
     service = Service(machine)
     service.systemctl("start")
     assert service.show("SubState") == "running"
-    assert service.show("StatusText")
     assert service.ask("push", "3")["accepted"] == 3
 
 
@@ -108,12 +102,9 @@ def test_a_killed_daemon_is_back_with_its_state(service):
 
 def test_a_killed_worker_is_back_and_the_unit_is_not_restarted(service):
     main, restarts = service.show("MainPID"), service.show("NRestarts")
-    for worker in ("selector", "trainer", "front"):
-        pid = service.pid_of(worker)
-        mark = service.machine.cursor()
-        service.machine.shell(f"kill -9 {pid}")
-        service.machine.wait_for(worker, mark)
-    service.train()
+    for worker in ("selector", "trainer", "telemetry", "front"):
+        service.machine.shell(f"kill -9 {service.pid_of(worker)}")
+        service.train()
     assert (service.show("MainPID"), service.show("NRestarts")) == (main, restarts)
 
 
@@ -209,7 +200,7 @@ def test_a_wrong_configuration_is_named_and_not_tried_again(service):
 
 def balances(ledger: dict[str, int]) -> bool:
     """Tell whether every sample that was pushed is in exactly one column."""
-    return ledger["pushed"] == sum(count for column, count in ledger.items() if column != "pushed")
+    return 2 * ledger["pushed_count"] == sum(ledger.values())
 
 
 @pytest.mark.parametrize("drop_in", ["", "gpu.conf", "jtop.conf"])

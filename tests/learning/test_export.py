@@ -91,7 +91,7 @@ def test_a_file_that_is_no_program_is_refused(content, tmp_path):
 def test_safetensors_come_back_with_buffers_and_counts(tmp_path):
     spec = spec_of("mobilenet_v1", DIGITS, width=0.25)
     source, target = build(spec, seed=1), build(spec, seed=2)
-    source.first_block[0][1].num_batches_tracked.fill_(7)
+    source.first_block[1].num_batches_tracked.fill_(7)
     save_file(source.state_dict(), tmp_path / "model.safetensors")
 
     load_safetensors_into(target, tmp_path / "model.safetensors")

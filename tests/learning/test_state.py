@@ -93,7 +93,7 @@ def test_a_bound_model_trains_in_the_shared_bytes():
     entries = StateLayout.of(learner.tensors()).entries
     changed = {e.name for e in entries if before[e.offset :][: e.size_bytes] != buffer[e.offset :][: e.size_bytes]}
     assert changed == set(view)  # parameters, statistics, counts and momentum alike
-    assert view["first_block.0.1.num_batches_tracked"].item() == 1
+    assert view["first_block.1.num_batches_tracked"].item() == 1
 
 
 def test_pointing_at_the_other_slot_changes_the_answer_and_no_identity():

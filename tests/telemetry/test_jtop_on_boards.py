@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.telemetry.emulated_board import JTOP_PYTHON, EmulatedBoard, source, values, wait_for
+from tests.telemetry.emulated_board import JTOP_PYTHON, EmulatedBoard, read_line, source, values, wait_for
 
 FAST = {"interval": 0.5, "silent_seconds": 2.5, "start_seconds": 6.0, "pauses_seconds": [0.3, 1.0]}
 pytestmark = pytest.mark.skipif(not JTOP_PYTHON.exists(), reason=f"no jetson-stats: {JTOP_PYTHON} is missing")
@@ -198,10 +198,11 @@ def test_a_bad_sensor_that_ends_the_service_is_outlived(orin):
 
 @pytest.mark.nightly
 def test_a_slower_client_that_was_first_slows_us_down_and_does_not_end_us(orin):
-    slow = "import time; from jtop import jtop\nwith jtop(interval=3.0) as j:\n    while j.ok(): pass"
+    slow = "from jtop import jtop\nwith jtop(interval=3.0) as j:\n    print('up', flush=True)\n    while j.ok(): pass"
     with orin.jtop_service():
         other = orin.popen(str(JTOP_PYTHON), "-c", slow)
         try:
+            assert read_line(other) == "up"
             with orin.worker(**FAST | {"silent_seconds": 4.0}) as worker:
                 worker.until(jtop_is_up)
                 times = {worker.until(jtop_is_up)["read_time_ns"] for _ in range(4)}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from titand.errors import ConfigError
 
@@ -47,28 +44,3 @@ def cosine(rate: float, rounds: int, floor: float = 0.0) -> Schedule:
         return floor + (rate - floor) * (1 + math.cos(math.pi * done)) / 2
 
     return schedule
-
-
-SCHEDULES: Mapping[str, Callable[..., Schedule]] = {"constant": constant, "step": step, "cosine": cosine}
-
-
-def build_schedule(name: str, rate: float, **options: Any) -> Schedule:
-    """Return the schedule of this name: "step" (the paper's), "constant" or "cosine".
-
-    Raises:
-        ConfigError: unknown name, unknown or missing option, or a value out of range.
-    """
-    if name not in SCHEDULES:
-        nearest = difflib.get_close_matches(name, SCHEDULES, n=1)
-        raise ConfigError(
-            "SCHEDULE_UNKNOWN",
-            f"There is no schedule {name!r}.",
-            f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(SCHEDULES)}.",
-        )
-    if not 0 < rate < math.inf:
-        raise ConfigError("SCHEDULE_INVALID", f"{name} schedule: rate {rate} must be a number above 0.")
-    try:
-        inspect.signature(SCHEDULES[name]).bind(rate, **options)
-    except TypeError as error:
-        raise ConfigError("SCHEDULE_INVALID", f"{name} schedule: {error}.") from error
-    return SCHEDULES[name](rate, **options)

@@ -1,4 +1,4 @@
-"""Makes an export of a snapshot, in a process of its own: it needs torch.export, 70 MB that nobody else should carry."""
+"""Makes an export of a snapshot, in its own process: torch.export takes 70 MB that nobody else should carry."""
 
 from __future__ import annotations
 

@@ -107,7 +107,10 @@ class _TrainerLoop:
                 if batches in readable:
                     self._train()
             except ChannelClosed:
-                return 0  # the other half of the pair is gone: both start again
+                # The selector is gone. In an orderly stop we are told to end as well, and save; else we are killed,
+                # and both start again.
+                self._stop.wait([], None)
+                continue
             self._keep(force=False)
             self._report(force=not readable)
         # The selector has ended before us, and the front before it: nothing moves in the arena now.

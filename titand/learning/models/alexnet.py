@@ -14,7 +14,7 @@ from titand.learning.models.split import LinearHead, Shape, SplitModel
 
 
 class AlexNet(SplitModel):
-    """Five convolutions, two hidden layers. First block: the first convolution and its pooling.
+    """Five convolutions, two hidden layers. First block: the first convolution.
 
     Args:
         shape: [channels, height, width].
@@ -28,8 +28,9 @@ class AlexNet(SplitModel):
         require_sizes("hidden", [hidden])
         area = -(-height // 16) * -(-width // 16)
         super().__init__(
-            first_block=nn.Sequential(conv(channels, 64, stride=2, norm=norm), nn.MaxPool2d(2, ceil_mode=True)),
+            first_block=conv(channels, 64, stride=2, norm=norm),
             rest=nn.Sequential(
+                nn.MaxPool2d(2, ceil_mode=True),
                 conv(64, 192, norm=norm),
                 nn.MaxPool2d(2, ceil_mode=True),
                 conv(192, 384, norm=norm),

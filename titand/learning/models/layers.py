@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from titand.errors import ModelError
 from titand.learning.models.split import Shape
@@ -37,6 +38,18 @@ def conv(
         norm_layer(norm, out_channels),
         nn.ReLU(),
     )
+
+
+class ChannelsLast(nn.Module):
+    """Lay a feature map out position by position, for the CPU; values and shape stay.
+
+    At the start of `rest` in models of many thin layers: oneDNN then trains MobileNetV1 in 0.44 of the time and
+    SqueezeNet in 0.68. AlexNet and the ResNets gain nothing. The filter, which ends before it, does not pay for it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [N, C, H, W] with the channels adjacent in memory."""
+        return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
 def require_image(architecture: str, shape: Shape) -> Shape:

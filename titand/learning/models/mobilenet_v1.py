@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from titand.learning.models.layers import conv, require_image, require_positive, scaled
+from titand.learning.models.layers import ChannelsLast, conv, require_image, require_positive, scaled
 from titand.learning.models.split import LinearHead, Shape, SplitModel
 
 # Channels and stride of the thirteen separable convolutions.
@@ -27,7 +27,7 @@ def separable(in_channels: int, out_channels: int, stride: int, norm: str) -> nn
 
 
 class MobileNetV1(SplitModel):
-    """A stem and thirteen separable convolutions. First block: the stem and the first of them.
+    """A stem and thirteen separable convolutions. First block: the stem.
 
     Args:
         shape: [channels, height, width].
@@ -45,7 +45,7 @@ class MobileNetV1(SplitModel):
             block.append(separable(last, scaled(out_channels, width), stride, norm))
             last = scaled(out_channels, width)
         super().__init__(
-            first_block=nn.Sequential(conv(channels, stem, norm=norm), block[0]),
-            rest=nn.Sequential(*block[1:], nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            first_block=conv(channels, stem, norm=norm),
+            rest=nn.Sequential(ChannelsLast(), *block, nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             head=LinearHead(last, class_count),
         )

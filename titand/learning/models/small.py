@@ -9,7 +9,7 @@ from titand.learning.models.split import LinearHead, Shape, SplitModel
 
 
 class DigitsCNN(SplitModel):
-    """Two convolutions, one hidden layer, no normalisation. First block: the first convolution and its pooling.
+    """Two convolutions, one hidden layer, no normalisation. First block: the first convolution.
 
     Args:
         shape: [channels, height, width].
@@ -20,8 +20,9 @@ class DigitsCNN(SplitModel):
         channels, height, width = require_image("digits_cnn", shape)
         area = -(-height // 4) * -(-width // 4)
         super().__init__(
-            first_block=nn.Sequential(conv(channels, 16, norm="none"), nn.MaxPool2d(2, ceil_mode=True)),
+            first_block=conv(channels, 16, norm="none"),
             rest=nn.Sequential(
+                nn.MaxPool2d(2, ceil_mode=True),
                 conv(16, 32, norm="none"),
                 nn.MaxPool2d(2, ceil_mode=True),
                 nn.Flatten(),

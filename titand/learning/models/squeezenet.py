@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from titand.learning.models.layers import conv, require_image
+from titand.learning.models.layers import ChannelsLast, conv, require_image
 from titand.learning.models.split import ConvHead, Shape, SplitModel
 
 
@@ -34,7 +34,7 @@ def halve() -> nn.MaxPool2d:
 
 
 class SqueezeNet(SplitModel):
-    """A stem and eight fire modules. First block: the stem and its pooling. The head is a convolution.
+    """A stem and eight fire modules. First block: the stem. The head is a convolution.
 
     Args:
         shape: [channels, height, width].
@@ -45,8 +45,10 @@ class SqueezeNet(SplitModel):
     def __init__(self, shape: Shape, class_count: int, *, norm: str = "none") -> None:
         channels = require_image("squeezenet", shape)[0]
         super().__init__(
-            first_block=nn.Sequential(conv(channels, 64, norm=norm), halve()),
+            first_block=conv(channels, 64, norm=norm),
             rest=nn.Sequential(
+                ChannelsLast(),
+                halve(),
                 Fire(64, 16, 64, norm),
                 Fire(128, 16, 64, norm),
                 halve(),

@@ -15,7 +15,7 @@ from titand.learning.models.mlp import MLP
 from titand.learning.models.mobilenet_v1 import MobileNetV1
 from titand.learning.models.resnet import Residual, resnet34, resnet50
 from titand.learning.models.small import DigitsCNN
-from titand.learning.models.split import SplitModel
+from titand.learning.models.split import ConvHead, SplitModel
 from titand.learning.models.squeezenet import SqueezeNet
 from titand.records import ModelSpec
 
@@ -75,7 +75,8 @@ def initialise(model: SplitModel, generator: Generator) -> None:
 
     Convolutions and hidden layers: He normal, variance 2 / fan_in (arXiv:1502.01852). Head: standard deviation 0.01, so
     that the first predictions are nearly even and the first steps small. Biases 0, normalisations 1 and 0, the last
-    scale of a residual branch 0.
+    scale of a residual branch 0. The bias of a convolutional head 1: the same for all classes, it changes no prediction,
+    but every class is switched on at every position; from 0 on, half of them are off, and some never come back.
     """
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -86,6 +87,8 @@ def initialise(model: SplitModel, generator: Generator) -> None:
         if isinstance(module, Residual):
             module.start_as_identity()
     nn.init.normal_(model.head.weight, std=HEAD_STD, generator=generator)
+    if isinstance(model.head, ConvHead) and model.head.bias is not None:
+        nn.init.ones_(model.head.bias)
 
 
 def _check_options(spec: ModelSpec, architecture: Callable[..., SplitModel]) -> None:
