@@ -1,0 +1,69 @@
+"""What every benchmark here needs: CPU time of processes, medians with spread, a result on file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return user and system time of a process so far, all threads."""
+    try:
+        total = 0.0
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0]) / 1e9
+        return total
+    except (FileNotFoundError, ValueError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def memory_megabytes(pid: int) -> dict[str, float]:
+    """Return a process's share of memory, 10^6 bytes: private and divided-up pages, by kind."""
+    found = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, value, *_ = line.split()
+        found[name.rstrip(":")] = int(value) * 1024 / 1e6
+    return {"anon": found["Pss_Anon"], "shared": found["Pss_Shmem"], "file": found["Pss_File"]}
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """Return median, least and most."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values), "runs": len(values)}
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "system": platform.release(),
+        "python": platform.python_version(),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def revision() -> str:
+    """Return the commit that was measured."""
+    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+
+
+def publish(name: str, command: str, result: Mapping[str, Any]) -> None:
+    """Print a result, and keep it under benchmarks/results."""
+    RESULTS.mkdir(exist_ok=True)
+    body = {"command": command, "revision": revision(), "machine": machine(), **result}
+    (RESULTS / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
