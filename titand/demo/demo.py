@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="digits (in the package), fashion-mnist, motionsense, or a path: a folder with a folder of images for "
         "each class, a .npz, a .csv, an IDX file",
     )
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long to train after the first round")
+    parser.add_argument("--seconds", type=float, default=15.0, help="how long to train after the first round")
     given = parser.parse_args(arguments)
     begin = time.monotonic()
     try:

@@ -21,8 +21,8 @@ from titand.errors import CorruptFile, InvalidRequest, NotFound
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
-INPUT_NAMES = ("input", "x", "data", "images")
-LABEL_NAMES = ("label", "y", "labels", "target")
+INPUT_NAMES = ("x", "input", "data", "images")
+LABEL_NAMES = ("y", "label", "labels", "target")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def read(path: Path, image_size: int = 32) -> Samples:
     """Read labelled samples, in the order of the file.
 
     Args:
-        path: an IDX file of images (its labels lie beside it), a .npz with `input` and `label` (or x and y),
+        path: an IDX file of images (its labels lie beside it), a .npz with arrays `x` and `y`,
             a .csv whose last column, or the one headed "label", is the label, or a folder with a folder of
             images for each class.
         image_size: height and width that pictures of a folder are brought to; the other kinds keep theirs.
@@ -122,7 +122,7 @@ def read_idx_pair(images: Path, labels: Path) -> Samples:
 
 
 def read_npz(path: Path) -> Samples:
-    """Read the arrays `input` and `label` (or x and y) of an archive. Pickled objects are refused."""
+    """Read the arrays `x` and `y` (or by other usual names) of an archive. Pickled objects are refused."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             array = {name: archive[name] for name in archive.files}
@@ -134,7 +134,7 @@ def read_npz(path: Path) -> Samples:
         raise InvalidRequest(
             "DATA_WITHOUT_LABELS",
             f"{path}: holds {', '.join(array) or 'nothing'}; inputs and labels are needed.",
-            "Name them input and label: numpy.savez(path, input=..., label=...).",
+            "Name them x and y: numpy.savez(path, x=..., y=...).",
         )
     return labelled(path, array[input_name], array[label_name])
 
