@@ -1,17 +1,13 @@
 """The watcher of the jtop probe, with probes that misbehave on purpose. Time is given, so nothing waits for it."""
 
-import ast
 import itertools
 import json
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.telemetry.emulated_board import wait_for
-from titand.telemetry import jtop_probe
 from titand.telemetry.jtop import Jtop
 
 SECOND = 10**9
@@ -284,23 +280,3 @@ def test_no_process_is_left_when_the_watcher_closes(watch, tmp_path):
     jtop.jtop.close()
 
     assert not os.path.exists(f"/proc/{pid}")
-
-
-def test_the_probe_without_jetson_stats_says_so_and_ends():
-    command = [sys.executable, "-I", jtop_probe.__file__, "1.0"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as probe:
-        lines = probe.stdout.read().splitlines()  # until it ends by itself
-
-    assert [json.loads(line) for line in lines] == [{"end": f"jetson-stats is not installed for {sys.executable}"}]
-
-
-def test_the_probe_is_for_python_3_6_and_the_standard_library():
-    """The service's interpreter is the system's: 3.6 on JetPack 4, 3.8 on JetPack 5."""
-    text = Path(jtop_probe.__file__).read_text()
-    tree = ast.parse(text, feature_version=(3, 6))
-
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in imported} - {"jtop"} <= set(sys.stdlib_module_names)
-    assert "__future__" not in imported  # annotations, its reason, came with 3.7
-    assert os.path.basename(jtop_probe.__file__) == "jtop_probe.py"

@@ -58,7 +58,7 @@ def test_with_all_sensors_off_there_is_a_reading_with_nothing_in_it(build):
 def test_the_lowest_trip_point_of_a_kind_is_the_limit(build):
     tree = build("pc")
     folder = tree.root / "sys/class/thermal/thermal_zone0"
-    for number, (kind, millidegrees) in enumerate((("passive", 80000), ("active", 0)), 2):
+    for number, (kind, millidegrees) in enumerate((("passive", 80000), ("passive", 90000), ("active", 0)), 2):
         put(folder / f"trip_point_{number}_type", kind)
         put(folder / f"trip_point_{number}_temp", millidegrees)
 
