@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import json
 import os
 import sys
@@ -111,7 +112,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         parameters=create_parameters(),
         memory=create_memory(),
     )
-    children = _children(shared, front_end.fileno(), trainer_end.fileno(), environment, clock)
+    children = _children(shared, front_end.fileno(), trainer_end.fileno(), clock)
 
     def reload() -> tuple[dict[str, Any], list[str]]:
         changed, later = reloadable_changes(config, load_config(path, environment)[0])
@@ -149,6 +150,8 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         log=log,
     )
     log.info("starts", version=titand.__version__, state=state, runtime=runtime)
+    gc.collect()
+    gc.freeze()  # the collector's marks would copy what the children share
     try:
         return supervisor.run()
     finally:
@@ -157,9 +160,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         trainer_end.close()
 
 
-def _children(
-    shared: Descriptors, front_end: int, trainer_end: int, environment: Mapping[str, str], clock: SystemClock
-) -> tuple[Child, Child, Child]:
+def _children(shared: Descriptors, front_end: int, trainer_end: int, clock: SystemClock) -> tuple[Child, Child, Child]:
     """Return front, zygote and telemetry, each with what it may inherit and no more."""
 
     def front(supervisor: int) -> Descriptors:
@@ -176,15 +177,36 @@ def _children(
     def telemetry(supervisor: int) -> Descriptors:
         return Descriptors(config=shared.config, boards=shared.boards, supervisor=supervisor)
 
-    # No fork handlers in the front: nothing is ever forked there, and gRPC's own break streams. Few arenas: memory that
-    # large messages needed is given back. One thread in the zygote until it has forked.
-    for_front = {**environment, "GRPC_ENABLE_FORK_SUPPORT": "0", "MALLOC_ARENA_MAX": "2"}
-    for_zygote = {**environment, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    # No fork handlers in the front: nothing is ever forked there, and gRPC's own break streams. One thread in the
+    # zygote until it has forked.
+    for_front = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
+    for_zygote = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return (
-        Child("front", "titand.front.server", front, for_front, clock),
-        Child("zygote", "titand.workers.zygote", zygote, for_zygote, clock),
-        Child("telemetry", "titand.workers.telemetry_process", telemetry, environment, clock),
+        Child("front", _run_front, front, for_front, clock),
+        Child("zygote", _run_zygote, zygote, for_zygote, clock),
+        Child("telemetry", _run_telemetry, telemetry, {}, clock),
     )
+
+
+# Each imports its own in the child: the supervisor never loads gRPC, torch or psutil.
+
+
+def _run_front(descriptors: Descriptors) -> int:
+    from titand.front.server import main
+
+    return main(["--fds", descriptors.to_argument()])
+
+
+def _run_zygote(descriptors: Descriptors) -> int:
+    from titand.workers.zygote import run_zygote
+
+    return run_zygote(descriptors)
+
+
+def _run_telemetry(descriptors: Descriptors) -> int:
+    from titand.workers.telemetry_process import run_telemetry
+
+    return run_telemetry(descriptors)
 
 
 def _create_arena(config: Config) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-
 from titand.clock import SystemClock
 from titand.config import config_from_json
 from titand.runtime.boards import Boards
@@ -31,11 +28,8 @@ class _Ending:
         return self._stop.is_set
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run until told to end; the supervisor's business, not a person's."""
-    parser = argparse.ArgumentParser(prog="titand-telemetry")
-    parser.add_argument("--fds", required=True)
-    descriptors = Descriptors.from_argument(parser.parse_args(arguments).fds)
+def run_telemetry(descriptors: Descriptors) -> int:
+    """Run until told to end."""
     clock = SystemClock()
     config = config_from_json(read_text(descriptors.config))
     boards = Boards(descriptors.boards, clock)
@@ -54,7 +48,3 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         core.close()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

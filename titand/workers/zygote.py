@@ -1,7 +1,7 @@
 """The zygote: has imported torch, does nothing with it, and forks selector and trainer when told to.
 
 Importing torch costs over a second and 144 MB of private memory; two forked workers share it. That is safe because
-this process has one thread, which it checks before each fork, and never loads gRPC. Its memory is frozen out of the
+this process has one thread, which is checked before each fork, and never loads gRPC. Its memory is frozen out of the
 garbage collector first, so that the collector's marks do not copy it page by page into the children.
 
 Selector and trainer are a pair: when one ends, the other is ended too, and the supervisor asks for a new pair.
@@ -10,24 +10,20 @@ Selector and trainer are a pair: when one ends, the other is ended too, and the 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import os
 import select
 import signal
+import socket
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
 
 from titand.clock import Clock, SystemClock
 from titand.runtime.channels import Channel, ChannelClosed, channel_pair
+from titand.runtime.children import fork
 from titand.runtime.descriptors import Descriptors
 from titand.workers import selector_process, trainer_process
-
-_PR_SET_PDEATHSIG = 1
-_PARTNER_SECONDS = 0.5
 
 
 class Zygote:
@@ -63,7 +59,7 @@ class Zygote:
                 try:
                     message = self._supervisor.receive(0)
                 except ChannelClosed:
-                    return 0  # the workers die with us, see _become
+                    return 0  # the workers die with us, see children.py
                 if message is not None and message["verb"] == "stop":
                     self._stop()
                     return 0
@@ -71,23 +67,21 @@ class Zygote:
                     self._fork_pair()
 
     def _fork_pair(self) -> None:
-        threads = len(os.listdir("/proc/self/task"))
-        if threads != 1:
-            raise RuntimeError(f"the zygote has {threads} threads; forking would leave locks held for ever")
         for_selector, for_trainer = channel_pair()
         self._codes = {}
-        runs: list[tuple[str, Callable[[Descriptors, Channel, Clock], int]]] = [
-            ("selector", selector_process.run_selector),
-            ("trainer", trainer_process.run_trainer),
+        descriptors = replace(self._descriptors, supervisor=-1)
+        runs: list[tuple[str, socket.socket, Callable[[Descriptors, Channel, Clock], int]]] = [
+            ("selector", for_selector, selector_process.run_selector),
+            ("trainer", for_trainer, trainer_process.run_trainer),
         ]
-        for name, run in runs:
-            mine, other = (for_selector, for_trainer) if name == "selector" else (for_trainer, for_selector)
-            pid = os.fork()
-            if pid == 0:
-                other.close()
-                self._supervisor.close()
-                _become(name, run, replace(self._descriptors, supervisor=-1), Channel(mine), self._clock)
-            self._pids[pid] = name
+        for name, end, run in runs:
+
+            def become(run: Callable[[Descriptors, Channel, Clock], int] = run, end: socket.socket = end) -> int:
+                with open("/proc/self/oom_score_adj", "w") as score:
+                    score.write("800")  # if memory runs out, a worker goes, not the front
+                return run(descriptors, Channel(end), self._clock)
+
+            self._pids[fork(name, become, (*descriptors.all(), end.fileno()))] = name
         for_selector.close()
         for_trainer.close()
         self._supervisor.send({"event": "forked", "pids": {name: pid for pid, name in self._pids.items()}})
@@ -114,40 +108,16 @@ class Zygote:
                     del self._pids[pid]
 
 
-def _become(
-    name: str,
-    run: Callable[[Descriptors, Channel, Clock], int],
-    descriptors: Descriptors,
-    partner: Channel,
-    clock: Clock,
-) -> NoReturn:
-    """Turn a fresh fork into a worker. Never returns into the zygote's code."""
-    status = os.EX_SOFTWARE
-    try:
-        # The kernel ends us with the zygote, however it ends.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        with open("/proc/self/comm", "w") as comm:
-            comm.write(f"titand-{name}"[:15])
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("800")  # if memory runs out, a worker goes, not the front
-        status = run(descriptors, partner, clock)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def run_zygote(descriptors: Descriptors) -> int:
+    """Serve until the supervisor is gone or says stop."""
+    return Zygote(descriptors, SystemClock()).run()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Start the zygote; the supervisor's business, not a person's."""
+    """Start a zygote by itself, for benchmarks."""
     parser = argparse.ArgumentParser(prog="titand-zygote")
     parser.add_argument("--fds", required=True)
-    descriptors = Descriptors.from_argument(parser.parse_args(arguments).fds)
-    for descriptor in descriptors.all():
-        os.set_inheritable(descriptor, False)
-    return Zygote(descriptors, SystemClock()).run()
+    return run_zygote(Descriptors.from_argument(parser.parse_args(arguments).fds))
 
 
 if __name__ == "__main__":
