@@ -122,6 +122,8 @@ class Ledger:
         self._lock = threading.Lock()
         self._uses = 0
         self._redo()
+        if FILLED in bytes(arena.state):  # a predecessor may have died before it could say so
+            os.eventfd_write(filled, 1)
 
     # ---- what the front's stream handlers call
 

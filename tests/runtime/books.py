@@ -1,0 +1,170 @@
+"""A second set of books for the ledger, and processes that die at a given store."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections import Counter
+from contextlib import contextmanager
+
+from titand.clock import SystemClock
+from titand.runtime.arena import (
+    CANDIDATE,
+    EVICTED,
+    FILLED,
+    FILTERED,
+    HELD_OUT,
+    INVALID,
+    RELEASED,
+    SELECTED,
+    TRAINED,
+    Arena,
+    ArenaLayout,
+    create_arena,
+)
+from titand.runtime.ledger import Ledger
+
+SAMPLE_BYTES = 3
+STORED = ("counters", "streams", "journal", "fates", "state", "number", "label", "observed_ns", "accepted_ns", "data")
+NEXT = {
+    FILLED: (CANDIDATE, HELD_OUT, FILTERED, INVALID),
+    CANDIDATE: (SELECTED, EVICTED, INVALID),
+    SELECTED: (TRAINED,),
+    HELD_OUT: (RELEASED,),
+}
+COLUMN = {
+    FILLED: "buffered",
+    CANDIDATE: "buffered",
+    SELECTED: "selected",
+    TRAINED: "selected",
+    HELD_OUT: "held_out",
+    RELEASED: "held_out",
+    FILTERED: "filtered",
+    EVICTED: "evicted",
+    INVALID: "rejected",
+}
+
+
+class Death(BaseException):
+    """The process is killed here."""
+
+
+class Fuse:
+    """Burns down by one at each store."""
+
+    def __init__(self, stores: int) -> None:
+        self.left = stores
+
+    def burns(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+class Mortal:
+    """A view of memory whose owner dies at a store, of which only the first half is made."""
+
+    def __init__(self, view, fuse):
+        self.view, self.fuse = view, fuse
+
+    def __getitem__(self, key):
+        return self.view[key]
+
+    def __len__(self):
+        return len(self.view)
+
+    def __bytes__(self):
+        return bytes(self.view)
+
+    def __setitem__(self, key, value):
+        if self.fuse.burns():
+            if isinstance(key, slice):
+                start, stop, _ = key.indices(len(self.view))
+                middle = start + (stop - start) // 2
+                self.view[start:middle] = value[: middle - start]
+            raise Death
+        self.view[key] = value
+
+
+def content(number: int) -> bytes:
+    return number.to_bytes(SAMPLE_BYTES, "big")
+
+
+class Books:
+    """The arena, a ledger over it, and what an outside observer counts.
+
+    `fate` is by sample number and changes only when a worker acts or an admission is known to have happened.
+    """
+
+    def __init__(self, slot_count: int = 6) -> None:
+        self.descriptor = create_arena(ArenaLayout(slot_count, SAMPLE_BYTES))
+        self.filled = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.arena = Arena(self.descriptor)  # the workers' view
+        self.fate: dict[int, int] = {}
+        self.labels: dict[int, int] = {}
+        self.shed = self.rejected = 0
+        self.begin()
+
+    def begin(self, stores: int | None = None) -> None:
+        """Start a front: a new ledger over the same memory, which may die after so many stores of its recovery."""
+        self.view = Arena(self.descriptor)
+        self.fuse = Fuse(10**9 if stores is None else stores)
+        for name in STORED:
+            setattr(self.view, name, Mortal(getattr(self.view, name), self.fuse))
+        self.ledger = Ledger(self.view, self.filled, SystemClock())
+        self.fuse.left = 10**9
+
+    @contextmanager
+    def dying_after(self, stores: int):
+        """Let the front die in the block after so many stores, if there are as many."""
+        self.fuse.left = stores
+        try:
+            yield
+        except Death:
+            pass
+        self.fuse.left = 10**9
+
+    def admit(self, place: int, count: int) -> int:
+        """Push samples that can be told apart, numbered as they would be if all were accepted."""
+        first = self.ledger.newest_number() + 1
+        sequence = self.position(place).sequence + 1
+        labels = array("i", [number % 7 for number in range(first, first + count)])
+        data = b"".join(map(content, range(first, first + count)))
+        runs = self.ledger.admit(place, sequence, memoryview(labels), memoryview(array("q")), memoryview(data))
+        return sum(run[1] for run in runs)
+
+    def position(self, place: int):
+        return self.ledger._position(place)
+
+    def write_down(self) -> int:
+        """Enter into the books what was admitted since; return how many."""
+        newest = self.ledger.newest_number()
+        new = range(len(self.fate) + 1, newest + 1)
+        for number in new:
+            self.fate[number], self.labels[number] = FILLED, number % 7
+        return len(new)
+
+    def live(self) -> list[int]:
+        return [slot for slot, state in enumerate(self.arena.state) if state in NEXT]
+
+    def work(self, slot: int, choice: int) -> None:
+        """Let a worker move the sample in a slot on."""
+        new = NEXT[self.arena.state[slot]][choice % len(NEXT[self.arena.state[slot]])]
+        self.arena.state[slot] = new
+        self.fate[self.arena.number[slot]] = new
+
+    def check(self) -> None:
+        """Compare the ledger with the books, and every sample with what was pushed."""
+        counts = self.ledger.counts()
+        assert counts.is_balanced
+        expected = Counter(COLUMN[state] for state in self.fate.values())
+        expected["rejected"] += self.rejected
+        for column in ("buffered", "selected", "held_out", "filtered", "evicted", "rejected"):
+            assert getattr(counts, column) == expected[column], column
+        assert (counts.shed, counts.lost) == (self.shed, 0)
+        assert counts.pushed == len(self.fate) + self.shed + self.rejected
+        for slot in self.live():
+            number = self.arena.number[slot]
+            assert bytes(self.arena.sample(slot)) == content(number)
+            assert self.arena.label[slot] == self.labels[number]
+        numbers = [self.arena.number[slot] for slot in self.live()]
+        assert sorted(numbers) == [number for number, state in self.fate.items() if state in NEXT]

@@ -1,0 +1,254 @@
+"""The ledger balances whatever dies, at any store; the oracle is a second set of books."""
+
+import os
+from array import array
+from itertools import count
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.runtime.books import Books, Death, content
+from titand.runtime.arena import (
+    EVICTED,
+    FATE_COUNT,
+    FILTERED,
+    HELD_OUT,
+    RELEASED,
+    STREAM_COUNT,
+    TRAINED,
+)
+
+PLACES = 3
+
+
+class AnyLife(RuleBasedStateMachine):
+    """Fronts push, refuse, die and are followed; workers go on all the while."""
+
+    def __init__(self):
+        super().__init__()
+        self.books = Books()
+        for place in range(PLACES):
+            self.books.ledger.open_stream(f"stream {place}", frozenset(range(place)))
+        self.settled = [0] * PLACES
+
+    @rule(place=st.integers(0, PLACES - 1), samples=st.integers(1, 8))
+    def admit(self, place, samples):
+        admitted = self.books.admit(place, samples)
+        assert admitted == self.books.write_down()
+        assert admitted == samples or self.books.ledger.free_count() == 0
+        self.settled[place] += admitted
+
+    @rule(place=st.integers(0, PLACES - 1), rejected=st.integers(0, 5), shed=st.integers(0, 5))
+    def refuse(self, place, rejected, shed):
+        self.settled[place] += rejected + shed
+        self.books.ledger.refuse(place, self.settled[place], rejected, shed)
+        self.books.rejected += rejected
+        self.books.shed += shed
+
+    @rule(place=st.integers(0, PLACES - 1), samples=st.integers(1, 8), stores=st.integers(0, 30))
+    def die_while_admitting(self, place, samples, stores):
+        with self.books.dying_after(stores):
+            self.books.admit(place, samples)
+        self.follow(place)
+
+    @rule(
+        place=st.integers(0, PLACES - 1), rejected=st.integers(0, 3), shed=st.integers(1, 3), stores=st.integers(0, 9)
+    )
+    def die_while_refusing(self, place, rejected, shed, stores):
+        before = self.books.ledger.counts()
+        with self.books.dying_after(stores):
+            self.books.ledger.refuse(place, self.settled[place] + rejected + shed, rejected, shed)
+        self.books.begin()
+        if self.books.ledger.counts() != before:
+            self.books.rejected += rejected
+            self.books.shed += shed
+            self.settled[place] += rejected + shed
+
+    @rule(stores=st.integers(0, 9))
+    def die_while_following(self, stores):
+        try:
+            self.books.begin(stores)
+        except Death:
+            self.books.begin()
+
+    @precondition(lambda self: self.books.live())
+    @rule(data=st.data(), choice=st.integers(0, 3))
+    def work(self, data, choice):
+        self.books.work(data.draw(st.sampled_from(self.books.live())), choice)
+
+    def follow(self, place):
+        self.books.begin()
+        self.settled[place] += self.books.write_down()
+
+    @invariant()
+    def balanced(self):
+        self.books.check()
+
+    @invariant()
+    def streams_stand_where_they_were_settled(self):
+        for place, sequence in enumerate(self.settled):
+            position = self.books.position(place)
+            assert position.sequence == sequence == position.accepted + position.rejected + position.shed
+
+    @invariant()
+    def every_fate_is_known(self):
+        for number, state in self.books.fate.items():
+            assert self.books.ledger.fate(number).state == state
+
+
+TestAnyLife = AnyLife.TestCase
+TestAnyLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def full_of_ended():
+    """Books whose arena is full of samples that have ended, in two runs around one that has not."""
+    books = Books()
+    place, _ = books.ledger.open_stream("a", frozenset())
+    books.admit(place, 6)
+    books.write_down()
+    for slot in (0, 1, 3, 4, 5):
+        books.work(slot, 2)
+    return books, place
+
+
+def test_a_front_killed_at_any_store_of_an_admission_leaves_all_or_nothing_of_each_transaction():
+    outcomes = set()
+    for stores in count():
+        books, place = full_of_ended()
+        with books.dying_after(stores):
+            books.admit(place, 4)
+            break  # it did not die: every store was tried
+        for again in count():  # and its successors die too, at every store of the recovery
+            try:
+                books.begin(again)
+                break
+            except Death:
+                pass
+        new = books.write_down()
+        outcomes.add(new)
+        assert books.position(place).sequence == 6 + new
+        books.check()
+    assert stores > 15
+    assert outcomes == {0, 4}
+
+
+def test_the_selector_may_go_on_with_the_first_slots_of_an_admission_that_was_cut_short():
+    for stores in count():
+        books = Books()
+        place, _ = books.ledger.open_stream("a", frozenset())
+        with books.dying_after(stores):
+            books.admit(place, 4)
+            raise AssertionError("the states were never stored in two halves")
+        if seen := books.live():  # dead between the states of one run
+            break
+    assert len(seen) == 2
+    for slot in seen:
+        books.arena.state[slot] = FILTERED
+    books.begin()
+    books.write_down()
+    for slot in seen:
+        books.fate[books.arena.number[slot]] = FILTERED
+    books.check()
+
+
+def test_a_successor_announces_what_its_predecessor_could_not():
+    books = Books()
+    place, _ = books.ledger.open_stream("a", frozenset())
+    books.admit(place, 2)
+    assert os.eventfd_read(books.filled) == 2
+    books.begin()
+    assert os.eventfd_read(books.filled) > 0
+    for slot in books.live():
+        books.arena.state[slot] = TRAINED
+    books.begin()
+    with pytest.raises(BlockingIOError):
+        os.eventfd_read(books.filled)
+
+
+def test_columns_keep_what_was_pushed_with_each_sample():
+    books = Books()
+    place, _ = books.ledger.open_stream("a", frozenset())
+    labels, times = array("i", [5, -1]), array("q", [10**18, 7])
+    data = content(1) + content(2)
+    runs = books.ledger.admit(place, 1, memoryview(labels), memoryview(times), memoryview(data))
+    assert runs == [(1, 2)]
+    assert list(books.arena.label[:2]) == [5, -1]
+    assert list(books.arena.observed_ns[:2]) == [10**18, 7]
+    fate = books.ledger.fate(2)
+    assert (fate.label, fate.accepted_ns) == (-1, books.arena.accepted_ns[1])
+    assert fate.accepted_ns > 10**18
+
+
+def test_fates_are_remembered_for_the_latest_numbers_and_unknown_for_none():
+    books = Books()
+    place, _ = books.ledger.open_stream("a", frozenset())
+    books.admit(place, 1)
+    books.arena.state[0] = HELD_OUT
+    for _ in range(FATE_COUNT // 5 + 1):
+        admitted = books.admit(place, 5)
+        books.arena.state[1:6] = bytes([EVICTED]) * 5
+        assert admitted == 5
+    newest = books.ledger.newest_number()
+    assert books.ledger.fate(1).state == HELD_OUT  # however long ago, it is still here
+    assert books.ledger.fate(2) is None
+    assert books.ledger.fate(newest + 1) is None
+    assert books.ledger.fate(0) is None
+    books.admit(place, 1)  # reclaims
+    assert books.ledger.fate(newest).state == EVICTED
+    # The old one shares its place in the memory with a younger one, and must not speak for it.
+    younger = 1 + FATE_COUNT
+    assert younger <= newest
+    books.arena.state[0] = RELEASED
+    assert books.admit(place, 6) == 5  # reclaims
+    assert books.ledger.fate(younger).state == EVICTED
+
+
+def test_a_stream_is_found_again_by_its_id_and_a_nameless_one_never():
+    books = Books()
+    named, _ = books.ledger.open_stream("camera", frozenset())
+    books.ledger.refuse(named, 5, shed=5)
+    nameless, position = books.ledger.open_stream("", frozenset({named}))
+    books.ledger.refuse(nameless, 3, rejected=3)
+    assert position.sequence == 0
+    place, position = books.ledger.open_stream("camera", frozenset({nameless}))
+    assert (place, position.sequence, position.shed) == (named, 5, 5)
+    _, position = books.ledger.open_stream("", frozenset({named}))
+    assert position.sequence == 0
+
+
+def test_the_place_unused_for_longest_is_given_away_and_nameless_ones_first():
+    books = Books()
+    for number in range(STREAM_COUNT - 1):
+        place, _ = books.ledger.open_stream(f"s{number}", frozenset())
+        books.ledger.refuse(place, number + 1, shed=number + 1)
+    nameless, _ = books.ledger.open_stream("", frozenset())
+    assert books.ledger.open_stream("new", frozenset())[0] == nameless
+    books.ledger.open_stream("newer", frozenset())
+    known = [books.ledger.open_stream(f"s{number}", frozenset())[1].sequence for number in range(1, STREAM_COUNT - 1)]
+    assert known == list(range(2, STREAM_COUNT))
+    assert books.ledger.open_stream("s0", frozenset())[1].sequence == 0
+
+
+def test_no_place_is_taken_from_an_open_stream():
+    books = Books()
+    everyone = frozenset(range(STREAM_COUNT))
+    with pytest.raises(LookupError):
+        books.ledger.open_stream("late", everyone)
+
+
+def test_a_stream_killed_while_it_is_opened_is_not_taken_for_its_predecessor():
+    for stores in count():
+        books = Books()
+        for number in range(STREAM_COUNT):
+            place, _ = books.ledger.open_stream(f"s{number}", frozenset())
+            books.ledger.refuse(place, number + 1, shed=number + 1)
+        with books.dying_after(stores):
+            books.ledger.open_stream("new", frozenset())
+            break
+        books.begin()
+        place, position = books.ledger.open_stream("new", frozenset())
+        assert position.sequence == 0
+        assert books.ledger.counts().is_balanced
+    assert stores > 3
