@@ -13,7 +13,8 @@ import pytest
 from tests.telemetry.emulated_board import JTOP_PYTHON, EmulatedBoard, read_line, source, values, wait_for
 
 FAST = {"interval": 0.5, "silent_seconds": 2.5, "start_seconds": 6.0, "pauses_seconds": [0.3, 1.0]}
-pytestmark = pytest.mark.skipif(not JTOP_PYTHON.exists(), reason=f"no jetson-stats: {JTOP_PYTHON} is missing")
+JTOP = JTOP_PYTHON.with_name("jtop")
+pytestmark = pytest.mark.skipif(not JTOP.exists(), reason=f"no jetson-stats: {JTOP} is missing; make setup")
 
 
 @pytest.fixture

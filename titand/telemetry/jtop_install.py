@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Sequence
 
 SOCKET = "/run/jtop.sock"
@@ -47,6 +46,8 @@ def _script_interpreter(script: str) -> str | None:
     if _is_python(words[0]):
         return words[0]
     if os.path.basename(words[0]) == "env":
+        import shutil  # it brings every compression with it, for a line that few installations have
+
         return shutil.which(words[-1])
     # Installers write a path too long for the kernel into the second line: '''exec' "/long/path/python" "$0" "$@"
     long_path = re.match(r"'''exec' (\"[^\"]+\"|\S+) ", lines[1]) if len(lines) > 1 else None
