@@ -20,8 +20,7 @@ import struct
 _HEADER_BYTES = 4096
 _HEAD = struct.Struct("<qqq")  # magic, slot size, version
 _MAGIC = 0x5449_5450_4152_0001
-_VERSION = struct.Struct("<q")
-_VERSION_OFFSET = 16
+_VERSION = 2  # its place among the header's int64
 
 
 class ParameterBoard:
@@ -47,12 +46,13 @@ class ParameterBoard:
             raise ValueError(f"the parameter memory has slots of {size} bytes, not {slot_bytes}")
         self.slot_bytes: int = size
         self._memory = mmap.mmap(descriptor, _HEADER_BYTES + 2 * _stride(size))
+        # Stored through a view, in one instruction: `struct` would first put zeros there, and zero is a version.
+        self._head = memoryview(self._memory)[: _HEAD.size].cast("q")
 
     @property
     def version(self) -> int:
         """The version published last; -1 before the first."""
-        version: int = _VERSION.unpack_from(self._memory, _VERSION_OFFSET)[0]
-        return version
+        return self._head[_VERSION]
 
     def slot(self, version: int) -> memoryview:
         """Return the [slot_bytes] writable bytes where a version lives."""
@@ -61,7 +61,7 @@ class ParameterBoard:
 
     def publish(self, version: int) -> None:
         """Declare the contents of `slot(version)` complete."""
-        _VERSION.pack_into(self._memory, _VERSION_OFFSET, version)
+        self._head[_VERSION] = version
 
 
 def _stride(slot_bytes: int) -> int:
