@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass, field
 
 STEADY_SECONDS = 60.0  # a process that lived this long has nothing to do with earlier failures
+MENTION_SECONDS = 600.0
 DELAYS_SECONDS = (0.0, 0.2, 1.0, 3.0, 10.0, 30.0)  # before the first, second, ... start in a row; then the last
 
 
@@ -19,6 +20,7 @@ class Restarts:
     count: int = 0
     last_exit: str = ""
     due_ns: int | None = None
+    ended_ns: int | None = None
     _started_ns: int = 0
     _failures: int = field(default=0)
 
@@ -35,6 +37,7 @@ class Restarts:
         self._failures += 1
         self.count += 1
         self.last_exit = how
+        self.ended_ns = now_ns
         self.due_ns = now_ns + int(delay * 1e9)
 
     def gave_up(self) -> None:
@@ -44,6 +47,10 @@ class Restarts:
     def is_due(self, now_ns: int) -> bool:
         """Whether it is to be started now."""
         return self.due_ns is not None and now_ns >= self.due_ns
+
+    def ended_lately(self, now_ns: int) -> bool:
+        """Whether it ended within the last ten minutes, and people should know."""
+        return self.ended_ns is not None and now_ns - self.ended_ns < MENTION_SECONDS * 1e9
 
     @property
     def is_looping(self) -> bool:

@@ -172,9 +172,8 @@ class Supervisor:
             self._on_pair_ended(message["codes"])
 
     def _on_pair_ended(self, codes: Mapping[str, int]) -> None:
-        # The one that was not killed for its partner's sake, or that refuses to start, is the cause.
-        own = {name: code for name, code in codes.items() if code != -signal.SIGKILL} or dict(codes)
-        how = ", ".join(f"{name} {describe_exit(code)}" for name, code in own.items())
+        first, code = next(iter(codes.items()))  # the other one was killed for its partner's sake
+        how = f"{first} {describe_exit(code)}"
         self._log.warning("selector and trainer ended", how=how)
         self._pair_pids = {}
         self._pair.ended(self._clock.monotonic_ns(), how)
@@ -220,10 +219,9 @@ class Supervisor:
                     self._stop_requested, self._failure = True, {"reason": "FRONT_FAILED", "message": "see the log"}
             elif child is self._zygote:
                 self._zygote_ready = False
-                self._pair.due_ns = None
                 self._pair_pids = {}
-                self._pair.count += 1
-                self._pair.last_exit = f"with the zygote, which was {describe_exit(code)}"
+                self._pair.ended(self._clock.monotonic_ns(), f"with the zygote, {describe_exit(code)}")
+                self._pair.due_ns = None  # once the next zygote is ready
         still = []
         for process, question in self._exports:
             if process.poll() is None:
@@ -301,6 +299,9 @@ class Supervisor:
                     f"The {name} keeps ending ({restarts.last_exit}); it is tried again every half minute. See the log."
                 )
                 items.append(_item("PROCESS_CRASH_LOOP", "error", text, 0))
+            elif restarts.ended_lately(self._clock.monotonic_ns()):
+                text = f"The {name} ended ({restarts.last_exit}) and was started again; no sample was lost."
+                items.append(_item("PROCESS_RESTARTED", "warning", text, 0))
         return items
 
     def _apply_reload(self) -> None:
