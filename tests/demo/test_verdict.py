@@ -32,7 +32,7 @@ TRAINING = Training(
     read_time=None,
 )
 TOTALS = PushTotals(1000, 1000, 0, 0, 0, 0, 0)
-GOOD = Outcome(TRAINING, TOTALS, 0.92, 360, 0.85, 0, ())
+GOOD = Outcome(TRAINING, TOTALS, 100, 0.92, 360, 0.85, 0, ())
 
 
 def changed(**fields):

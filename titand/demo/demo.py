@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,7 +139,16 @@ def run(name: str, seconds: float, folder: Path) -> Outcome:
             raise DemoFailed(f"{error}\n\nThe daemon's last lines:\n{service.log_tail()}") from error
         exit_status, left_behind = service.stop()
     accuracy, sample_count = judge(model_path, name)
-    return Outcome(training, totals, accuracy, sample_count, dataset.floor, exit_status, tuple(left_behind))
+    return Outcome(
+        training,
+        totals,
+        len(dataset.train),
+        accuracy,
+        sample_count,
+        dataset.floor,
+        exit_status,
+        tuple(left_behind),
+    )
 
 
 def report(outcome: Outcome) -> None:
@@ -150,7 +160,9 @@ def report(outcome: Outcome) -> None:
     evaluation = training.evaluation
     if evaluation:
         accuracy = screen.with_margin(evaluation.accuracy, evaluation.accuracy_margin, ".3f")
-        print(f"\nHeld out by the daemon: {accuracy} (the stream repeats itself, so this flatters)")
+        is_flattering = outcome.totals.pushed > outcome.streamed_count
+        remark = " (the stream repeats itself, so this flatters)" if is_flattering else ""
+        print(f"\nHeld out by the daemon: {accuracy}{remark}")
     margin = interval(outcome.accuracy, outcome.sample_count)
     print(f"Exported, loaded in a fresh process, {outcome.sample_count:,} samples never streamed: ", end="")
     print(screen.with_margin(outcome.accuracy, margin, ".3f"))
@@ -168,12 +180,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=15.0, help="how long to train after the first round")
     given = parser.parse_args(arguments)
     begin = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the daemon is stopped, too
     try:
         with tempfile.TemporaryDirectory(prefix="titand-demo-") as folder:
             outcome = run(given.data, given.seconds, Path(folder))
     except (DemoFailed, TitanError, titan.TitanError) as error:
         print(f"\nFAILED: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     report(outcome)
     wrong = complaints(outcome)
     for each in wrong:

@@ -52,10 +52,11 @@ def gain(training: Training) -> str:
     if selection is None or mean is None:
         return "Whether choosing pays was not measured: no round had a variance to compare."
     margin = selection.variance_ratio_margin
-    figure = f"{with_margin(mean, margin, '.2f')} over {selection.variance_ratio_rounds} rounds"
-    if mean - (margin or 0.0) > 1.0:
-        return f"Choosing pays: the gradient of a random batch has {figure} times the variance of the chosen one."
-    return f"Choosing does not pay here: a random batch has {figure} times the variance of the chosen one."
+    pays = "pays" if mean - (margin or 0.0) > 1.0 else "does not pay here"
+    return (
+        f"Choosing {pays}: the gradient of a random batch has {with_margin(mean, margin, '.2f')} times the variance of "
+        f"the chosen one's ({selection.variance_ratio_rounds} rounds)."
+    )
 
 
 def account(ledger: SampleLedger) -> list[str]:

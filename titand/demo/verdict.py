@@ -15,6 +15,7 @@ class Outcome:
     Attributes:
         training: the daemon's last word.
         totals: the client's count of the same samples.
+        streamed_count: how many different samples those were.
         accuracy: of the exported model, loaded in another process, on samples that were never streamed.
         sample_count: how many those were.
         floor: the accuracy below which something must be broken.
@@ -24,6 +25,7 @@ class Outcome:
 
     training: Training
     totals: PushTotals
+    streamed_count: int
     accuracy: float
     sample_count: int
     floor: float
