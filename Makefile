@@ -34,6 +34,9 @@ OLDEST := grpcio==1.71.2 grpcio-health-checking==1.71.2 grpcio-reflection==1.71.
 TORCH_TESTS := tests/docs tests/selection tests/learning tests/workers tests/e2e \
   titand/selection titand/learning titand/workers titand/demo/judge.py
 
+# Every module of benchmarks/ that runs by itself; one of them: make bench BENCHMARKS=ingest
+BENCHMARKS := $(basename $(notdir $(shell grep -l __main__ benchmarks/*.py)))
+
 PROTOS := $(wildcard protos/titan/v1/*.proto)
 QUIET := -qq --disable-pip-version-check
 PROTOC = .venv-proto/bin/python -W ignore -m grpc_tools.protoc -I protos
@@ -136,7 +139,7 @@ nightly: setup
 
 .PHONY: bench
 bench: .venv/.ready
-	@for each in benchmarks/*.py; do echo "== $$each"; .venv/bin/python "$$each"; done
+	@for each in $(BENCHMARKS); do echo "== $$each"; .venv/bin/python -m "benchmarks.$$each"; done
 
 # ---- generated code ------------------------------------------------------------------------------------------
 
