@@ -22,6 +22,10 @@ JTOP_PYTHON = REPOSITORY / ".venv-jtop/bin/python"
 PATIENCE_SECONDS = 40.0
 
 
+class NamespaceRefused(Exception):
+    """This user may not make mount namespaces here."""
+
+
 class EmulatedBoard:
     """One board: a namespace that lives as long as this object is open."""
 
@@ -31,9 +35,11 @@ class EmulatedBoard:
         unit.parent.mkdir(parents=True)
         unit.write_text(f"[Service]\nExecStart={JTOP_PYTHON.with_name('jtop')} --force\n")
         self._holder = _python(["run", str(self.tree.root), "--", "sh", "-c", "echo ready; cat"])
-        if read_line(self._holder) != "ready":
+        answer = read_line(self._holder) or ""
+        if answer != "ready":
+            answer += drain(self._holder)
             self.close()
-            raise PermissionError("no mount namespaces for this user here")
+            raise NamespaceRefused(answer) if answer.startswith("refused") else AssertionError(answer)
 
     def close(self) -> None:
         """End everything on the board."""

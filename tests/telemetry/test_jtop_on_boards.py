@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.telemetry.emulated_board import JTOP_PYTHON, EmulatedBoard, read_line, source, values, wait_for
+from tests.telemetry.emulated_board import (
+    JTOP_PYTHON,
+    EmulatedBoard,
+    NamespaceRefused,
+    read_line,
+    source,
+    values,
+    wait_for,
+)
 
 FAST = {"interval": 0.5, "silent_seconds": 2.5, "start_seconds": 6.0, "pauses_seconds": [0.3, 1.0]}
 JTOP = JTOP_PYTHON.with_name("jtop")
@@ -25,7 +33,7 @@ def board_of(tmp_path):
     def start(name, nvml=False):
         try:
             boards.append(EmulatedBoard(tmp_path / name, name, nvml))
-        except PermissionError as error:
+        except NamespaceRefused as error:
             pytest.skip(str(error))
         return boards[-1]
 

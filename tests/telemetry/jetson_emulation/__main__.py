@@ -36,7 +36,11 @@ def main() -> int:
             Tree(root).set(key, value(text))
     elif options.verb == "run":
         put(root / "namespace.pid", os.getpid())
-        namespace.make(root)
+        try:
+            namespace.make(root)
+        except PermissionError as error:
+            print(f"refused: {error}", flush=True)
+            return 1
         return subprocess.call(command)
     else:
         namespace.join(root, int(get(root / "namespace.pid")))

@@ -17,7 +17,7 @@ def make(root: Path) -> None:
     """Move this process into a new namespace that looks like the board in `root`.
 
     Raises:
-        OSError: this user may not make namespaces here.
+        PermissionError: this user may not make namespaces here.
     """
     user, group = os.geteuid(), os.getegid()
     if user == 0:
