@@ -24,7 +24,7 @@ class ChannelClosed(Exception):
 
 
 class Channel:
-    """One end. Sends never block for long: messages are few and the kernel holds them."""
+    """One end. Sends never block: messages are few and the kernel holds them."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -43,11 +43,11 @@ class Channel:
         """Send a message.
 
         Raises:
-            ChannelClosed: nobody will read it.
+            ChannelClosed: nobody will read it: the other side is gone, or has read none of hundreds.
         """
         try:
-            self._end.send(json.dumps(message, separators=(",", ":")).encode())
-        except (BrokenPipeError, ConnectionResetError) as error:
+            self._end.send(json.dumps(message, separators=(",", ":")).encode(), socket.MSG_DONTWAIT)
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             raise ChannelClosed from error
 
     def receive(self, timeout_seconds: float | None = None) -> dict[str, Any] | None:

@@ -96,26 +96,28 @@ class _TrainerLoop:
         self._snapshot_trouble: TitanError | None = None
 
     def run(self) -> int:
+        try:
+            self._serve()
+        except ChannelClosed:
+            # The selector is gone. In an orderly stop we are told to end as well, and save; else we are killed, and
+            # both start again.
+            self._stop.wait([], None)
+        # The selector has ended before us, and the front before it: nothing moves in the arena now.
+        self._write_checkpoint(clean=True)
+        return 0
+
+    def _serve(self) -> None:
         self._selector.send(to_plain(self._worker.first_permit()))
         batches, front = self._selector.fileno(), self._front.fileno()
         while not self._stop.is_set:
             sources = [front] if self._is_paused() else [front, batches]
             readable = self._stop.wait(sources, _BEAT_SECONDS)
-            try:
-                if front in readable:
-                    self._answer()
-                if batches in readable:
-                    self._train()
-            except ChannelClosed:
-                # The selector is gone. In an orderly stop we are told to end as well, and save; else we are killed,
-                # and both start again.
-                self._stop.wait([], None)
-                continue
-            self._keep(force=False)
+            if front in readable:
+                self._answer()
+            if batches in readable:
+                self._train()
+            self._keep()
             self._report(force=not readable)
-        # The selector has ended before us, and the front before it: nothing moves in the arena now.
-        self._write_checkpoint(clean=True)
-        return 0
 
     def _is_paused(self) -> bool:
         wishes = self._around.boards.read("wishes")
@@ -152,7 +154,10 @@ class _TrainerLoop:
             reply["answer"] = self._do(message)
         except TitanError as error:
             reply["error"] = plain_error(error)
-        self._front.send(reply)
+        try:
+            self._front.send(reply)
+        except ChannelClosed:
+            pass  # the front has not read for long, and whoever asked has given up
 
     def _do(self, message: Mapping[str, Any]) -> dict[str, Any]:
         verb = message.get("verb")
@@ -208,8 +213,8 @@ class _TrainerLoop:
             metrics["last_round_loss"] = loss
         return metrics
 
-    def _keep(self, force: bool) -> None:
-        if self._worker.version > self._saved_version and (force or self._checkpoints.is_due):
+    def _keep(self) -> None:
+        if self._worker.version > self._saved_version and self._checkpoints.is_due:
             self._write_checkpoint(clean=False)
 
     def _write_checkpoint(self, clean: bool) -> None:
