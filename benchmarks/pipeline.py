@@ -76,7 +76,9 @@ def _config(name: str, folder: str) -> Config:
 def _alone(name: str, seconds: float) -> float:
     """Return the mean round time of the trainer's core in a process of its own."""
     command = [sys.executable, "-c", f"from benchmarks.pipeline import rounds; print(rounds({name!r}, {seconds}))"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    output = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     return float(output.stdout)
 
 
@@ -150,7 +152,9 @@ def _feed(
     view = memoryview(data)
     board: ParameterBoard | None = None
     while True:
-        sequence += sum(count for _, count in ledger.admit(place, sequence, memoryview(columns), memoryview(b"").cast("q"), view))
+        sequence += sum(
+            count for _, count in ledger.admit(place, sequence, memoryview(columns), memoryview(b"").cast("q"), view)
+        )
         time.sleep(0.001)
         if board is None:
             if (boards.read("selector")) is None:

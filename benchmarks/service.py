@@ -63,7 +63,9 @@ def running(plain: Mapping[str, Any]) -> Iterator[Service]:
 def _toml(plain: Mapping[str, Any], prefix: str = "") -> str:
     values = [f"{key} = {json.dumps(value)}" for key, value in plain.items() if not isinstance(value, Mapping)]
     tables = [
-        f"[{prefix}{key}]\n{_toml(value, f'{prefix}{key}.')}" for key, value in plain.items() if isinstance(value, Mapping)
+        f"[{prefix}{key}]\n{_toml(value, f'{prefix}{key}.')}"
+        for key, value in plain.items()
+        if isinstance(value, Mapping)
     ]
     return "\n".join([*values, *tables]) + "\n"
 

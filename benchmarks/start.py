@@ -1,6 +1,6 @@
 """How soon the first sample is accepted after a start, how soon the first round ends, and how long `status` takes.
 
-    python -m benchmarks.start [--runs 7]
+python -m benchmarks.start [--runs 7]
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def main() -> None:
                 time.sleep(0.05)
             trained.append(time.perf_counter() - service.started)
             python.append(_wall([sys.executable, "-c", "pass"]))
-            status.append(_wall([str(Path(sys.executable).parent / "titanctl"), "--address", service.address, "status"]))
+            status.append(
+                _wall([str(Path(sys.executable).parent / "titanctl"), "--address", service.address, "status"])
+            )
     publish(
         "start",
         "python -m benchmarks.start",

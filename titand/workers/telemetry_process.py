@@ -8,6 +8,7 @@ from titand.runtime.boards import Boards
 from titand.runtime.channels import Channel, ChannelClosed
 from titand.runtime.descriptors import Descriptors, read_text
 from titand.telemetry.jtop import Jtop
+from titand.telemetry.sysfs import identify
 from titand.workers.signals import Stop
 from titand.workers.telemetry import TelemetryCore, run
 
@@ -33,7 +34,8 @@ def run_telemetry(descriptors: Descriptors) -> int:
     clock = SystemClock()
     config = config_from_json(read_text(descriptors.config))
     boards = Boards(descriptors.boards, clock)
-    jtop = Jtop() if config.telemetry.jtop == "auto" else None
+    is_jetson = identify().kind == "jetson"
+    jtop = Jtop(is_expected=is_jetson) if config.telemetry.jtop == "auto" else None
     core = TelemetryCore(clock.monotonic_ns(), jtop=jtop, interval=config.telemetry.interval_seconds)
 
     def publish(reading: dict[str, object]) -> None:
@@ -41,7 +43,7 @@ def run_telemetry(descriptors: Descriptors) -> int:
         if supervisor is not None:
             own = {"supervisor": supervisor.content["pid"]}
             core.watch(own | {p["name"]: p["pid"] for p in supervisor.content["processes"] if p["pid"]})
-        boards.write("telemetry", {**reading, "wall_time_ns": clock.wall_ns()})
+        boards.write("telemetry", reading)
 
     try:
         run(core, publish, clock, _Ending(Channel.of_descriptor(descriptors.supervisor)))
