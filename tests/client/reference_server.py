@@ -6,14 +6,24 @@ compare that with what was pushed.
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 
-from titan.v1 import error_pb2, sample_service_pb2, tensor_pb2
+from titan.v1 import (
+    error_pb2,
+    sample_service_pb2,
+    snapshot_service_pb2,
+    telemetry_service_pb2,
+    tensor_pb2,
+    training_service_pb2,
+)
 from titan.v1.sample_service_pb2 import (
     AcceptedRun,
     Acknowledgement,
@@ -24,6 +34,7 @@ from titan.v1.sample_service_pb2 import (
 )
 
 SPEC = tensor_pb2.TensorSpec(data_type=tensor_pb2.TensorSpec.DATA_TYPE_UINT8, shape=[4])
+PAUSE_SECONDS = 0.005
 LABELS = ("cat", "dog", "eel")
 
 
@@ -39,6 +50,7 @@ class Script:
         verdict: of each sample, by its sequence: "accept", "reject" or "shed".
         acknowledge_every: batches per acknowledgement.
         forgets: whether a broken stream starts from nothing, as after a restart of the daemon.
+        refuse: aborts the opening of a stream, while it is there.
         gate: batches are read only while it is set.
     """
 
@@ -48,6 +60,7 @@ class Script:
     verdict: Callable[[int], str] = lambda sequence: "accept"
     acknowledge_every: int = 1
     forgets: bool = False
+    refuse: Callable[[grpc.ServicerContext], None] | None = None
     gate: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -83,7 +96,11 @@ def abort(context: grpc.ServicerContext, code: grpc.StatusCode, reason: str, mes
 
 
 class ReferenceServer:
-    """Serves `PushSamples` as the proto says, and anything else that a test adds to `answers`."""
+    """Serves `PushSamples` as the proto says, and of the other methods those that a test puts into `answers`.
+
+    An answer is a function of the request and the context, under the method's short name; it returns a response, or
+    yields several. Every request is kept in `calls`.
+    """
 
     def __init__(self, path: str, script: Script | None = None) -> None:
         self.address = f"unix:{path}"
@@ -93,8 +110,8 @@ class ReferenceServer:
         self.largest_message = 0
         self.batch_sizes: list[int] = []
         self.openings: list[sample_service_pb2.StreamOpen] = []
-        self.answers: dict[str, Callable[[object, grpc.ServicerContext], object]] = {}
-        self.calls: list[tuple[str, object]] = []
+        self.answers: dict[str, Callable[..., Any]] = {}
+        self.calls: list[tuple[str, Any]] = []
         self._streams: dict[str, Stream] = {}
         self._lock = threading.Lock()
         self._server: grpc.Server
@@ -126,6 +143,8 @@ class ReferenceServer:
         """One connection of a producer."""
         script = self.script
         opening = next(requests).open
+        if script.refuse is not None:
+            script.refuse(context)
         with self._lock:
             self.openings.append(opening)
             drop = script.drops.pop(0) if script.drops else None
@@ -145,22 +164,24 @@ class ReferenceServer:
         refusals: list[Refusal] = []
         told = stream.acknowledged
         batches = 0
-        for request in requests:
+        for request in _with_pauses(requests):
             while not script.gate.wait(0.01):
                 if not context.is_active():
                     return
-            assert request.WhichOneof("part") == "batch"
-            self.largest_message = max(self.largest_message, request.ByteSize())
-            self._settle(opening.stream_id, stream, request.batch, runs, refusals)
-            self.most_under_way = max(self.most_under_way, stream.acknowledged - told)
-            batches += 1
+            if request is not None:
+                assert request.WhichOneof("part") == "batch"
+                self.largest_message = max(self.largest_message, request.ByteSize())
+                self._settle(opening.stream_id, stream, request.batch, runs, refusals)
+                self.most_under_way = max(self.most_under_way, stream.acknowledged - told)
+                batches += 1
             is_last = drop is not None and batches >= drop[0]
-            if (is_last and drop[1]) or (not is_last and batches % script.acknowledge_every == 0):
+            is_time = request is None or batches % script.acknowledge_every == 0
+            if told < stream.acknowledged and (drop[1] if is_last and drop else is_time):
                 yield self._acknowledgement(stream, runs, refusals)
                 told = stream.acknowledged
             if is_last:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "scripted")
-        if told < stream.acknowledged or runs or refusals:
+        if told < stream.acknowledged:
             yield self._acknowledgement(stream, runs, refusals)
 
     def _settle(
@@ -201,14 +222,60 @@ class ReferenceServer:
         return PushSamplesResponse(acknowledgement=said)
 
 
+def _with_pauses(requests: Iterator[PushSamplesRequest]) -> Iterator[PushSamplesRequest | None]:
+    """Yield requests as they come, and None when none has come for a while."""
+    arrived: queue.SimpleQueue[PushSamplesRequest | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for request in requests:
+                arrived.put(request)
+        except Exception:  # the connection is gone
+            pass
+        arrived.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            request = arrived.get(timeout=PAUSE_SECONDS)
+        except queue.Empty:
+            yield None
+            continue
+        if request is None:
+            return
+        yield request
+
+
 class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, server: ReferenceServer) -> None:
         self._server = server
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        method = details.method
-        if method.endswith("/PushSamples"):
+        name = details.method.rpartition("/")[2]
+        if details.method == "/titan.v1.SampleService/PushSamples":
             return grpc.stream_stream_rpc_method_handler(
                 self._server.push_samples, PushSamplesRequest.FromString, PushSamplesResponse.SerializeToString
             )
-        return None
+        if name not in self._server.answers:
+            return None
+        method = METHODS[details.method]
+
+        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            self._server.calls.append((name, request))
+            return self._server.answers[name](request, context)
+
+        read, write = (
+            GetMessageClass(method.input_type).FromString,
+            GetMessageClass(method.output_type).SerializeToString,
+        )
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(answer, read, write)
+        return grpc.unary_unary_rpc_method_handler(answer, read, write)
+
+
+METHODS = {
+    f"/{service.full_name}/{method.name}": method
+    for file in (sample_service_pb2, training_service_pb2, snapshot_service_pb2, telemetry_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}

@@ -79,10 +79,11 @@ class AsyncPusher:
             raise self.stream.timed_out()
 
     async def close(self) -> None:
-        """End the stream politely; what is not settled soon is given up."""
+        """End the stream, politely where everything is settled; what is not is given up."""
         self.stream.end()
         self._tell()
-        await asyncio.wait([self._task], timeout=HALF_CLOSE_SECONDS)
+        if self.stream.is_open and self.stream.is_done:
+            await asyncio.wait([self._task], timeout=HALF_CLOSE_SECONDS)
         self.stream.close()
         self._tell()
         self._task.cancel()
@@ -180,6 +181,5 @@ class AsyncPusher:
         return self.stream.is_done or (due is not None and due <= now)
 
     def _receive(self, response: PushSamplesResponse) -> None:
-        news = wire.receive(self.stream, response, time.monotonic())
+        self.refusals.note(wire.receive(self.stream, response, time.monotonic()))
         self._tell()
-        self.refusals.note(news)

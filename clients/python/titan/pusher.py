@@ -53,6 +53,7 @@ class Pusher:
         self._connect_seconds = connect_seconds
         self._open_call = channel.stream_stream(PUSH_SAMPLES, wire.encode, PushSamplesResponse.FromString)
         self._call: Any = None
+        self._told_sequence = 0  # every refusal up to it has reached the app
         self._connection = 0  # counts up; whoever sends for an older one stops
         self._turn = threading.Lock()  # one push at a time, so that a batch keeps its samples together
         self._lock = threading.Lock()
@@ -99,7 +100,7 @@ class Pusher:
         with self._lock:
             last = self.stream.flush()
             self._to_send.notify_all()
-            self._wait(lambda: self.stream.is_settled(last), deadline)
+            self._wait(lambda: self.stream.is_settled(last) and self._told_sequence >= last, deadline)
 
     @property
     def totals(self) -> PushTotals:
@@ -113,11 +114,12 @@ class Pusher:
             return self.stream.number_of(sequence)
 
     def close(self) -> None:
-        """End the stream politely; what is not settled soon is given up."""
+        """End the stream, politely where everything is settled; what is not is given up."""
         with self._lock:
             self.stream.end()
             self._to_send.notify_all()
-        self._thread.join(HALF_CLOSE_SECONDS)
+            patience = HALF_CLOSE_SECONDS if self.stream.is_open and self.stream.is_done else 0.0
+        self._thread.join(patience)
         with self._lock:
             self.stream.close()
             self._to_send.notify_all()
@@ -163,7 +165,10 @@ class Pusher:
     def _converse(self) -> TitanError | None:
         """Hold one connection until it ends, and return what ended it."""
         call: Any = self._open_call(self._messages(self._connection), wait_for_ready=True)
-        self._call = call
+        with self._lock:
+            self._call = call
+            if self.stream.is_done:  # closed since we looked
+                call.cancel()
         try:
             for response in call:
                 self._receive(response)
@@ -201,6 +206,9 @@ class Pusher:
     def _receive(self, response: PushSamplesResponse) -> None:
         with self._lock:
             news = wire.receive(self.stream, response, time.monotonic())
+            settled = self.stream.acknowledged_sequence
             self._to_send.notify_all()
+        self.refusals.note(news)  # without the lock: a listener may ask the client something
+        with self._lock:
+            self._told_sequence = settled
             self._settled.notify_all()
-        self.refusals.note(news)
