@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from titand.front.server import Front, FrontResources
 from titand.runtime.arena import FILLED, Arena, ArenaLayout, create_arena
 from titand.runtime.boards import Boards, create_boards
 from titand.runtime.channels import Asker, Channel, ChannelClosed, channel_pair, plain_error
+from titand.runtime.log import Log
 
 SECONDS = 10.0  # no test waits longer for anything
 SHAPE = (2, 2)
@@ -58,8 +60,9 @@ def config_in(folder: Path, data_type: str = "uint8", shape: tuple[int, ...] = S
     )
 
 
-def answer(channel: Channel, script: Script) -> None:
+def answer(end: socket.socket, script: Script) -> None:
     """Answer questions until the other side is gone."""
+    channel = Channel(end)
     try:
         while True:
             question = channel.receive()
@@ -70,8 +73,8 @@ def answer(channel: Channel, script: Script) -> None:
             except TitanError as error:
                 reply["error"] = plain_error(error)
             channel.send(reply)
-    except (ChannelClosed, OSError):
-        return
+    except ChannelClosed:
+        channel.close()
 
 
 @dataclass
@@ -95,13 +98,14 @@ class House:
     def front(self, **options: float) -> Iterator[Front]:
         """Run a front; the next one finds what this one left."""
         clock = SystemClock()
-        ends = []
+        ends: list[tuple[Channel, threading.Thread]] = []
 
         def asker(whom: str, script: Script) -> Asker:
             ours, theirs = channel_pair()
-            ends.append(Channel(ours))
-            threading.Thread(target=answer, args=(Channel(theirs), script), daemon=True).start()
-            return Asker(ends[-1], whom, clock)
+            answering = threading.Thread(target=answer, args=(theirs, script), daemon=True)
+            answering.start()
+            ends.append((Channel(ours), answering))
+            return Asker(ends[-1][0], whom, clock)
 
         front = Front(
             FrontResources(
@@ -112,6 +116,7 @@ class House:
                 asker("supervisor", self.supervisor),
                 self.config,
                 clock,
+                Log("front", "info", {}),
             ),
             **options,
         )
@@ -120,8 +125,9 @@ class House:
             yield front
         finally:
             front.stop(0.2)
-            for end in ends:
+            for end, answering in ends:
                 end.close()
+                answering.join()
 
     @contextmanager
     def stubs(self, socket: str = "titand.sock") -> Iterator[Stubs]:
@@ -206,3 +212,23 @@ def info_of(error: grpc.RpcError) -> ErrorInfo:
     assert status.details[0].type_url == "type.googleapis.com/google.rpc.ErrorInfo"
     info.ParseFromString(status.details[0].value)
     return info
+
+
+def eventually(condition: Callable[[], Any]) -> None:
+    """Wait until a condition holds that another thread brings about."""
+    deadline = SystemClock().monotonic_ns() + int(SECONDS * 1e9)
+    pause = threading.Event()
+    while not condition():
+        assert SystemClock().monotonic_ns() < deadline, "it did not come about"
+        pause.wait(0.002)
+
+
+def failure_of(call: Any, answers: list[Any] | None = None) -> grpc.RpcError:
+    """Return the error that a stream ends with; what it said before is added to `answers`."""
+    try:
+        for answer in call:
+            if answers is not None:
+                answers.append(answer)
+    except grpc.RpcError as error:
+        return error
+    raise AssertionError("the stream ended well")

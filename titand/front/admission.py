@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from titan.v1 import sample_service_pb2 as samples_pb
-
 from titand.clock import Clock
 from titand.errors import InvalidRequest
 from titand.front.convert import Columns, Flaw, InputCheck

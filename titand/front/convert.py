@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from titan.v1 import sample_service_pb2 as samples_pb
 from titan.v1 import tensor_pb2
-
 from titand.records import TensorSpec
 
 _TYPE_NAMES: Mapping[int, str] = {

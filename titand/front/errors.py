@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from grpc import StatusCode
-from titan.v1.error_pb2 import ErrorInfo, RpcStatus
 
+from titan.v1.error_pb2 import ErrorInfo, RpcStatus
 from titand.errors import (
     AlreadyRunning,
     ConfigError,
@@ -27,8 +27,7 @@ from titand.errors import (
     WorkerDown,
     WrongState,
 )
-
-log = logging.getLogger(__name__)
+from titand.runtime.log import Log
 
 STATUS: Mapping[type[TitanError], StatusCode] = {
     ConfigError: StatusCode.FAILED_PRECONDITION,
@@ -70,7 +69,14 @@ def abort(context: grpc.ServicerContext, error: TitanError) -> NoReturn:
 
 
 class ErrorAnswers(grpc.ServerInterceptor):  # type: ignore[type-arg]  # the stubs are generic, the class is not
-    """Lets services raise: what they raise becomes the call's status."""
+    """Lets services raise: what they raise becomes the call's status.
+
+    Args:
+        log: takes what is a bug of ours, in full.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
 
     def intercept_service(
         self,
@@ -84,38 +90,37 @@ class ErrorAnswers(grpc.ServerInterceptor):  # type: ignore[type-arg]  # the stu
             return handler
         coding = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(_answering(handler.unary_unary, method), *coding)
+            return grpc.unary_unary_rpc_method_handler(self._answering(handler.unary_unary, method), *coding)
         if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(_streaming(handler.unary_stream, method), *coding)
-        return grpc.stream_stream_rpc_method_handler(_streaming(handler.stream_stream, method), *coding)
+            return grpc.unary_stream_rpc_method_handler(self._streaming(handler.unary_stream, method), *coding)
+        return grpc.stream_stream_rpc_method_handler(self._streaming(handler.stream_stream, method), *coding)
 
+    def _answering(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            try:
+                return behaviour(request, context)
+            except Exception as error:
+                caught = error
+            self._end(context, caught, method)
 
-def _answering(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
-    def answer(request: Any, context: grpc.ServicerContext) -> Any:
-        try:
-            return behaviour(request, context)
-        except Exception as error:
-            caught = error
-        _end(context, caught, method)
+        return answer
 
-    return answer
+    def _streaming(self, behaviour: Callable[..., Iterator[Any]], method: str) -> Callable[..., Iterator[Any]]:
+        def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            try:
+                yield from behaviour(request, context)
+                return
+            except grpc.RpcError:  # the client is gone
+                raise
+            except Exception as error:
+                caught = error
+            self._end(context, caught, method)
 
+        return answer
 
-def _streaming(behaviour: Callable[..., Iterator[Any]], method: str) -> Callable[..., Iterator[Any]]:
-    def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        try:
-            yield from behaviour(request, context)
-            return
-        except Exception as error:
-            caught = error
-        _end(context, caught, method)
-
-    return answer
-
-
-def _end(context: grpc.ServicerContext, error: Exception, method: str) -> NoReturn:
-    if isinstance(error, TitanError):
-        abort(context, error)
-    log.error("%s failed", method, exc_info=error)
-    context.abort(StatusCode.INTERNAL, "An error in titand itself; its log has the details.")
-    raise AssertionError("abort returned")
+    def _end(self, context: grpc.ServicerContext, error: Exception, method: str) -> NoReturn:
+        if isinstance(error, TitanError):
+            abort(context, error)
+        self._log.error("a call failed", method=method, traceback="".join(traceback.format_exception(error)))
+        context.abort(StatusCode.INTERNAL, "An error in titand itself; its log has the details.")
+        raise AssertionError("abort returned")

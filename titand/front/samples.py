@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 
 import grpc
-from titan.v1 import sample_service_pb2 as samples_pb
 
+from titan.v1 import sample_service_pb2 as samples_pb
 from titand.clock import Clock
 from titand.config import Config
 from titand.errors import InvalidRequest, NotFound

@@ -19,6 +19,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
 from titan.v1 import (
     sample_service_pb2,
     sample_service_pb2_grpc,
@@ -29,7 +30,6 @@ from titan.v1 import (
     training_service_pb2,
     training_service_pb2_grpc,
 )
-
 from titand.clock import Clock, SystemClock
 from titand.config import Config, config_from_json, with_changes
 from titand.errors import ConfigError
@@ -80,6 +80,7 @@ class FrontResources:
         supervisor: has models exported.
         config: the daemon's.
         clock: the time.
+        log: lines for people.
     """
 
     arena: Arena
@@ -89,6 +90,7 @@ class FrontResources:
     supervisor: Asker
     config: Config
     clock: Clock
+    log: Log
 
 
 class Front:
@@ -109,6 +111,7 @@ class Front:
         config, clock, boards = resources.config, resources.clock, resources.boards
         self.config = config
         self._given = config
+        self._log = resources.log
         self._boards = boards
         self._folder = Path(config.service.runtime_directory).absolute()
         self._most_streams = min(config.ingest.max_streams, STREAM_COUNT)
@@ -116,7 +119,7 @@ class Front:
         self._stages = Stages()
         ledger = Ledger(resources.arena, resources.filled_eventfd, clock)
         flush_samples = most_credit(config.model_spec.input.size_bytes) // FLUSHES
-        self._streams = streams = Streams(ledger, self._most_streams, flush_samples, clock)
+        self.streams = streams = Streams(ledger, self._most_streams, flush_samples, clock)
         store = SnapshotStore(Path(config.service.state_directory) / "snapshots")
         self._samples = SampleService(ledger, streams, lambda: self.config, clock, self._stages)
         self._training = TrainingService(
@@ -149,7 +152,7 @@ class Front:
     def stop(self, grace_seconds: float) -> None:
         """Take nothing more, let open streams have their acknowledgements, and end."""
         self._health.enter_graceful_shutdown()
-        self._streams.stop()
+        self.streams.stop()
         for ended in [server.stop(grace_seconds) for server in self._servers]:
             ended.wait()
         self._stopping.set()
@@ -159,10 +162,10 @@ class Front:
 
     def _new_server(self, name: str) -> grpc.Server:
         threads = self._most_streams + LONG_CALLS + SHORT_CALLS
-        guards = [CountedReflection(self._streams), *([AdminOnly()] if name == "titand.sock" else [])]
+        guards = [CountedReflection(self.streams), *([AdminOnly()] if name == "titand.sock" else [])]
         server = grpc.server(
             ThreadPoolExecutor(threads, name),
-            interceptors=[ErrorAnswers(), *guards],
+            interceptors=[ErrorAnswers(self._log), *guards],
             options=self._options,
             maximum_concurrent_rpcs=threads + QUEUED_CALLS,
         )
@@ -187,7 +190,7 @@ class Front:
 
     def _show(self, state: str) -> None:
         self._health.set("", SERVING if self._training.is_ready() else NOT_SERVING)
-        content = {"state": state, "stages": self._stages.to_plain(), "streams": self._streams.to_plain()}
+        content = {"state": state, "stages": self._stages.to_plain(), "streams": self.streams.to_plain()}
         self._boards.write("front", content)
 
 
@@ -227,6 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
             Asker(supervisor, "supervisor", clock),
             config,
             clock,
+            log,
         )
     )
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import grpc
-from titan.v1 import snapshot_service_pb2 as snapshots_pb
 
+from titan.v1 import snapshot_service_pb2 as snapshots_pb
 from titand.errors import InvalidRequest, NotFound
 from titand.front.convert import spec_message
 from titand.front.status import set_time

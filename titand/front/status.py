@@ -8,8 +8,8 @@ from math import nan
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from titan.v1 import training_service_pb2 as training_pb
 
+from titan.v1 import training_service_pb2 as training_pb
 from titand.config import Config
 from titand.front.convert import spec_message
 from titand.runtime.ledger import LedgerCounts

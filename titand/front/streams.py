@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from titan.v1 import sample_service_pb2 as samples_pb
 
+from titan.v1 import sample_service_pb2 as samples_pb
 from titand.clock import Clock
 from titand.errors import InvalidRequest, Overloaded, TakenOver, TitanError, WorkerDown
 from titand.runtime.ledger import Ledger, StreamPosition

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
-from titan.v1 import telemetry_service_pb2 as telemetry_pb
 
+from titan.v1 import telemetry_service_pb2 as telemetry_pb
 from titand.clock import Clock
 from titand.errors import WorkerDown
 from titand.front.streams import Streams

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
-from titan.v1 import training_service_pb2 as training_pb
 
+from titan.v1 import training_service_pb2 as training_pb
 from titand.clock import Clock
 from titand.config import Config
 from titand.errors import InvalidRequest, TitanError, WrongState
