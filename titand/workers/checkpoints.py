@@ -93,15 +93,15 @@ class CheckpointWriter:
         return self._clock.monotonic_ns() - self._written_ns >= self.interval_seconds * 1e9
 
     def write(self, facts: CheckpointFacts, state: memoryview, selector: bytes | None) -> bool:
-        """Write one; a disk that refuses is remembered in `trouble`, and training goes on."""
+        """Write one; what hinders it is remembered in `trouble`, and training goes on."""
         self._written_ns = self._clock.monotonic_ns()
-        sections: dict[str, Any] = {
-            "facts": json.dumps(dataclasses.asdict(facts)).encode(),
-            "state": state,
-            "selector": selector or b"",
-            "arena": image_of(self._arena, with_samples=facts.clean),
-        }
         try:
+            sections: dict[str, Any] = {
+                "facts": json.dumps(dataclasses.asdict(facts)).encode(),
+                "state": state,
+                "selector": selector or b"",
+                "arena": image_of(self._arena, with_samples=facts.clean),
+            }
             write_bundle(self._folder, newest_generation(self._folder) + 1, sections)
         except TitanError as error:
             self.trouble = error

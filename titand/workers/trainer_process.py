@@ -12,6 +12,7 @@ from titand.errors import InvalidRequest, TitanError
 from titand.records import Batch, from_plain, to_plain
 from titand.runtime.channels import Channel, ChannelClosed, plain_error
 from titand.runtime.descriptors import Descriptors
+from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
 from titand.storage.bundles import load_newest
 from titand.storage.manifests import Snapshot
@@ -102,7 +103,9 @@ class _TrainerLoop:
             # The selector is gone. In an orderly stop we are told to end as well, and save; else we are killed, and
             # both start again.
             self._stop.wait([], None)
-        # The selector has ended before us, and the front before it: nothing moves in the arena now.
+        # The selector has ended before us, and the front before it: nothing moves in the arena now, and a transaction
+        # in which the front was killed is ours to finish.
+        Ledger(self._around.arena, self._around.descriptors.filled, self._clock)
         self._write_checkpoint(clean=True)
         return 0
 
