@@ -14,7 +14,7 @@ from typing import Any
 
 import titand
 from titand.clock import SystemClock
-from titand.config import Config, config_to_json, load_config, reloadable_changes
+from titand.config import Config, config_to_json, load_config, reloadable_changes, with_changes
 from titand.errors import AlreadyRunning, ConfigError, StorageError, TitanError
 from titand.runtime.arena import Arena, ArenaLayout, create_arena
 from titand.runtime.boards import Boards, create_boards, create_memory
@@ -117,6 +117,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     def reload() -> tuple[dict[str, Any], list[str]]:
         changed, later = reloadable_changes(config, load_config(path, environment)[0])
         boards.write("settings", changed)
+        log.level = with_changes(config, changed).service.log_level
         return changed, later
 
     def exporter(name: str, format: str) -> list[str]:

@@ -178,6 +178,14 @@ def test_silence_is_counted_from_the_last_sign_of_life():
     assert boards.silence_ns("selector") is None
 
 
+def test_a_dead_writer_leaves_its_word_and_no_sign_of_life():
+    boards = Boards(create_boards(), HandClock())
+    boards.write("trainer", {"round": 7})
+    boards.end("trainer")
+    assert boards.read("trainer").content == {"round": 7}
+    assert boards.silence_ns("trainer") is None
+
+
 def test_a_cleared_board_says_nothing_until_the_next_report():
     boards = Boards(create_boards(), HandClock())
     for number in range(2):

@@ -97,11 +97,15 @@ class Boards:
         beat = self._heads[board][_BEAT]
         return self._clock.monotonic_ns() - beat if beat else None
 
+    def end(self, board: str) -> None:
+        """Note that a board's writer is dead: what it said stays, but its signs of life are not its successor's."""
+        self._heads[board][_BEAT] = 0
+
     def clear(self, board: str) -> None:
         """Forget what a board says, before a new writer starts."""
         for half in (0, 1):
             _REPORT.pack_into(self._memory, _half_of(board, half), 0, 0, 0)
-        self._heads[board][_BEAT] = 0
+        self.end(board)
 
 
 def create_boards() -> int:

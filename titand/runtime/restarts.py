@@ -17,21 +17,21 @@ class Restarts:
     A daemon that is to be forgotten for a year never gives up: it tries again every half minute, and says so.
     """
 
-    count: int = 0
+    count: int = 0  # ends so far
     last_exit: str = ""
     due_ns: int | None = None
     ended_ns: int | None = None
-    _started_ns: int = 0
+    started_ns: int = 0
     _failures: int = field(default=0)
 
     def started(self, now_ns: int) -> None:
         """The process was started."""
-        self._started_ns = now_ns
+        self.started_ns = now_ns
         self.due_ns = None
 
     def ended(self, now_ns: int, how: str) -> None:
         """The process ended, and is to be started again when `due_ns` has come."""
-        if now_ns - self._started_ns > STEADY_SECONDS * 1e9:
+        if now_ns - self.started_ns > STEADY_SECONDS * 1e9:
             self._failures = 0
         delay = DELAYS_SECONDS[min(self._failures, len(DELAYS_SECONDS) - 1)]
         self._failures += 1
@@ -52,10 +52,10 @@ class Restarts:
         """Whether it ended within the last ten minutes, and people should know."""
         return self.ended_ns is not None and now_ns - self.ended_ns < MENTION_SECONDS * 1e9
 
-    @property
-    def is_looping(self) -> bool:
+    def is_looping(self, now_ns: int) -> bool:
         """Whether it keeps ending soon after its start."""
-        return self._failures >= 4
+        is_steady = self.due_ns is None and now_ns - self.started_ns > STEADY_SECONDS * 1e9
+        return self._failures >= 4 and not is_steady
 
 
 def describe_exit(code: int) -> str:

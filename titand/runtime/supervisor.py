@@ -178,6 +178,7 @@ class Supervisor:
         self._pair_pids = {}
         self._pair.ended(self._clock.monotonic_ns(), how)
         for name, code in codes.items():
+            self._boards.end(name)
             report = self._boards.read(name)
             if code == _EX_CONFIG and report is not None:
                 self._pair.gave_up()
@@ -231,15 +232,17 @@ class Supervisor:
         self._exports = still
 
     def _kill_stuck(self) -> None:
-        watched = [("front", self._front.pid), *self._pair_pids.items()]
-        for name, pid in watched:
+        watched = [("front", self._front.pid, self._front.restarts)] if self._front.pid else []
+        watched += [(name, pid, self._pair) for name, pid in self._pair_pids.items()]
+        for name, pid, restarts in watched:
             silence = self._boards.silence_ns(name)
-            if not pid or silence is None:
-                continue  # a worker that has not spoken yet is still importing
+            is_loading = silence is None  # which may well take longer than between two signs of life
+            if silence is None:
+                silence = self._clock.monotonic_ns() - restarts.started_ns
             silent = silence / 1e9 / self._rules.hang_seconds
-            if silent > _SLOW_FACTOR or (silent > 1 and is_stuck(pid)):
+            if silent > _SLOW_FACTOR or (silent > 1 and not is_loading and is_stuck(pid)):
                 self._log.error("hung, killed", process=name, pid=pid, silent_seconds=silence / 1e9)
-                self._boards.clear(name)
+                self._boards.end(name)
                 kill(pid)
 
     # ---- showing
@@ -294,7 +297,7 @@ class Supervisor:
             items.append(_item(self._failure["reason"], "error", self._failure["message"], self._state_since_ns))
         everybody = [(child.name, child.restarts) for child in self._children]
         for name, restarts in [*everybody, ("selector and trainer", self._pair)]:
-            if restarts.is_looping:
+            if restarts.is_looping(self._clock.monotonic_ns()):
                 text = (
                     f"The {name} keeps ending ({restarts.last_exit}); it is tried again every half minute. See the log."
                 )
@@ -307,9 +310,9 @@ class Supervisor:
     def _apply_reload(self) -> None:
         self._notifier.reloading(self._clock.monotonic_ns())
         try:
+            self._health = [item for item in self._health if item["code"] not in ("CONFIG_INVALID", "RESTART_NEEDED")]
             changed, later = self._reload()
             self._log.info("configuration read again", changed=sorted(changed), needs_restart=later)
-            self._health = [item for item in self._health if item["code"] not in ("CONFIG_INVALID", "RESTART_NEEDED")]
             if later:
                 text = f"Changed in the file, in force after a restart: {', '.join(later)}."
                 self._health.append(_item("RESTART_NEEDED", "warning", text, self._clock.wall_ns()))

@@ -277,6 +277,7 @@ class _TrainerLoop:
             self._settings_ns = report.written_ns
             self._config = with_changes(self._around.config, report.content)
             self._checkpoints.least_seconds = self._config.storage.checkpoint_seconds
+            self._log.level = self._config.service.log_level
 
 
 def _health_item(code: str, severity: str, message: str) -> dict[str, Any]:
