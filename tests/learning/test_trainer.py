@@ -120,12 +120,12 @@ def test_a_step_that_is_not_finite_changes_nothing(poison):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_learns_a_batch_by_heart(architecture):
     options = {"width": 0.25} if architecture == "mobilenet_v1" else {}
-    learner = learner_of(digits_model(1, architecture, **options), constant(0.02))
-    x, label, _ = batch(1)
+    learner = learner_of(digits_model(1, architecture, **options), constant(0.1))
+    x, label, _ = batch(1, size=6)
 
-    losses = [learner.step(x, label, torch.ones(10), round=r).plain_loss for r in range(1, 26)]
+    losses = [learner.step(x, label, torch.ones(6), round=r).plain_loss for r in range(1, 31)]
 
-    assert losses[-1] < losses[0] / 2
+    assert min(losses) < losses[0] / 4
 
 
 @pytest.mark.parametrize("architecture", ["mobilenet_v1", "resnet34"])

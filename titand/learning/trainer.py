@@ -66,7 +66,8 @@ class Learner:
             round: from 1; sets the learning rate.
         """
         rate = self._schedule(round)
-        self.model.train()
+        if self.model.training != (len(x) > 1):
+            self.model.train(len(x) > 1)  # one sample has no statistics: BatchNorm then uses the running ones
         buffers = [b.clone() for b in self._buffers]  # the forward pass moves them before we know the loss
         cross_entropy = nn.functional.cross_entropy(self.model(x), label, reduction="none")
         loss = (sample_weight.to(cross_entropy.dtype) * cross_entropy).mean()

@@ -75,8 +75,8 @@ def initialise(model: SplitModel, generator: Generator) -> None:
 
     Convolutions and hidden layers: He normal, variance 2 / fan_in (arXiv:1502.01852). Head: standard deviation 0.01, so
     that the first predictions are nearly even and the first steps small. Biases 0, normalisations 1 and 0, the last
-    scale of a residual branch 0. The bias of a convolutional head 1: the same for all classes, it changes no prediction,
-    but every class is switched on at every position; from 0 on, half of them are off, and some never come back.
+    scale of a residual branch 0. The bias of a convolutional head 1: the same for all classes, it changes no
+    prediction, but switches every class on at every position; started at 0 half of them are off, some for good.
     """
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
