@@ -61,10 +61,10 @@ def config_in(folder: Path, data_type: str = "uint8", shape: tuple[int, ...] = S
 
 
 def answer(end: socket.socket, script: Script) -> None:
-    """Answer questions until the other side is gone."""
+    """Answer questions until the other side is gone; without a script, be gone at once."""
     channel = Channel(end)
     try:
-        while True:
+        while script:
             question = channel.receive()
             assert question is not None
             reply: dict[str, Any] = {"id": question.pop("id")}
@@ -74,7 +74,8 @@ def answer(end: socket.socket, script: Script) -> None:
                 reply["error"] = plain_error(error)
             channel.send(reply)
     except ChannelClosed:
-        channel.close()
+        pass
+    channel.close()
 
 
 @dataclass
@@ -199,7 +200,7 @@ class Conversation:
 
 def batch_of(first_sequence: int, labels: list[int], **other: Any) -> SampleBatch:
     """Return a batch whose samples all differ."""
-    data = b"".join((first_sequence + place).to_bytes(SAMPLE_BYTES, "little") for place in range(len(labels)))
+    data = b"".join(((first_sequence + place) % 2**32).to_bytes(SAMPLE_BYTES, "little") for place in range(len(labels)))
     return SampleBatch(**{"first_sequence": first_sequence, "spec": SPEC, "labels": labels, "data": data, **other})
 
 

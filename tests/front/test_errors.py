@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from tests.front.house import SECONDS, info_of
+from tests.front.house import SECONDS, failure_of, info_of
 from titand.errors import NotFound, TitanError
 from titand.front.errors import STATUS, ErrorAnswers
 from titand.runtime.log import Log
@@ -43,12 +43,12 @@ def failing(tmp_path):
         address = f"unix:{tmp_path}/s"
         server.add_insecure_port(address)
         server.start()
-        with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
+        with grpc.insecure_channel(address) as channel:
             if streams:
-                list(channel.unary_stream(METHOD)(b"", timeout=SECONDS))
-            else:
+                return failure_of(channel.unary_stream(METHOD)(b"", timeout=SECONDS))
+            with pytest.raises(grpc.RpcError) as caught:
                 channel.unary_unary(METHOD)(b"", timeout=SECONDS)
-        return caught.value
+            return caught.value
 
     yield call
     for server in servers:

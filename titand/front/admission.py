@@ -14,6 +14,7 @@ from titand.runtime.ledger import Ledger
 
 ROOM_SECONDS = 0.01  # between two looks for free slots
 BACK_OFF_SECONDS = 1.0  # asked of a producer whose samples are shed
+LAST_SEQUENCE = 2**63 - 1
 
 FULL = (
     "ARENA_FULL",
@@ -131,8 +132,12 @@ class Admission:
 def _require_place(first_sequence: int, count: int, expected: int | None) -> None:
     if count == 0:
         raise InvalidRequest("BATCH_EMPTY", "The batch has no labels, so no samples.", "Send one label per sample.")
-    if first_sequence < 1:
-        raise InvalidRequest("SEQUENCE_INVALID", f"Sequence {first_sequence} is below 1.", "Number samples from 1 on.")
+    if not 1 <= first_sequence <= LAST_SEQUENCE - count:
+        raise InvalidRequest(
+            "SEQUENCE_INVALID",
+            f"Sequence {first_sequence} is not between 1 and {LAST_SEQUENCE - count}.",
+            "Number samples from 1 on.",
+        )
     if expected is not None and first_sequence > expected:
         raise InvalidRequest(
             "SEQUENCE_GAP",

@@ -188,6 +188,16 @@ class Streams:
         self._leaving: set[threading.Event] = set()
         self._stopped: TitanError | None = None
 
+    @property
+    def push_count(self) -> int:
+        """Push calls that are being served, opened or not."""
+        return self._pushes
+
+    @property
+    def long_count(self) -> int:
+        """Other long calls that are being served."""
+        return len(self._leaving)
+
     @contextmanager
     def push_call(self) -> Iterator[None]:
         """Count a push stream from before its first message.
