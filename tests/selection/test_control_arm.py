@@ -1,0 +1,108 @@
+"""The control arm against plain autograd training, and as a judge of a good and a bad choice."""
+
+import torch
+from torch import Tensor
+
+from titand.selection.candidates import CandidateSet
+from titand.selection.control_arm import BLOCK_ROUNDS, ControlArm, interval_of
+from titand.selection.importance import LastLayerGradient, Scores
+from titand.selection.sampling import Draw
+from titand.selection.selector import make_selector
+
+CLASSES, SIZE, CANDIDATES = 4, 6, 30
+
+
+def stream(generator: torch.Generator, centre: Tensor) -> tuple[Tensor, Tensor]:
+    label = torch.randint(0, CLASSES, (CANDIDATES,), generator=generator)
+    point = centre[label] + torch.randn(CANDIDATES, SIZE - 1, generator=generator)
+    return torch.cat([point, torch.ones(CANDIDATES, 1)], dim=1), label
+
+
+def test_the_taught_layer_equals_one_trained_by_autograd():
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(CLASSES, SIZE, generator=generator)
+    hidden, label = stream(generator, torch.randn(CLASSES, SIZE - 1, generator=generator))
+    draw = Draw(torch.tensor([3, 5, 9]), torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64))
+    arm = ControlArm(start, 100, generator)
+
+    arm.compare(hidden, label, torch.ones(CANDIDATES, dtype=torch.float64), draw, rate=0.1)
+
+    weight = start.clone().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(hidden[draw.index] @ weight.T, label[draw.index], reduction="none")
+    (gradient,) = torch.autograd.grad((draw.sample_weight.float() * loss).mean(), weight)
+    torch.testing.assert_close(arm._selected, start - 0.1 * gradient)
+
+
+def judged(choose, rounds: int, weight_of_noise: float = 0.0):
+    generator = torch.Generator().manual_seed(1)
+    centre = 1.5 * torch.randn(CLASSES, SIZE - 1, generator=generator)
+    arm = ControlArm(torch.zeros(CLASSES, SIZE), 200, torch.Generator().manual_seed(2))
+    for _ in range(rounds):
+        hidden, label = stream(generator, centre)
+        noisy = torch.rand(CANDIDATES, generator=generator) < weight_of_noise
+        label = torch.where(noisy, torch.randint(0, CLASSES, (CANDIDATES,), generator=generator), label)
+        weight = torch.ones(CANDIDATES, dtype=torch.float64)
+        arm.compare(hidden, label, weight, choose(hidden, label, arm, generator), rate=0.2)
+    return arm.gain()
+
+
+def by_cis(hidden: Tensor, label: Tensor, arm: ControlArm, generator: torch.Generator) -> Draw:
+    logits = hidden @ arm._selected.T
+    residual = torch.softmax(logits, 1) - torch.nn.functional.one_hot(label, CLASSES)
+    loss = torch.nn.functional.cross_entropy(logits, label, reduction="none")
+    count = torch.bincount(label, minlength=CLASSES)
+    candidates = CandidateSet(tuple(range(CANDIDATES)), label, torch.ones(CANDIDATES, dtype=torch.float64), count)
+    scores = Scores(LastLayerGradient(residual, hidden), loss, torch.softmax(logits, 1))
+    return make_selector("cis").select(candidates, scores, 6, generator)
+
+
+def most_wrong(hidden: Tensor, label: Tensor, arm: ControlArm, generator: torch.Generator) -> Draw:
+    loss = torch.nn.functional.cross_entropy(hidden @ arm._selected.T, label, reduction="none")
+    return Draw(loss.topk(6).indices, torch.ones(6, dtype=torch.float64))
+
+
+def test_it_finds_for_unbiased_selection():
+    gain = judged(by_cis, 400)
+
+    assert gain is not None
+    assert gain.low > 0
+
+
+def test_it_finds_against_chasing_wrong_labels():
+    gain = judged(most_wrong, 400, weight_of_noise=0.3)
+
+    assert gain is not None
+    assert gain.high < 0
+
+
+def test_random_against_random_is_undecided():
+    def random(hidden, label, arm, generator):
+        return Draw(torch.randperm(CANDIDATES, generator=generator)[:6], torch.ones(6, dtype=torch.float64))
+
+    gain = judged(random, 400)
+
+    assert gain is not None
+    assert gain.low < 0 < gain.high or abs(gain.mean) < 0.005  # without replacement is a little better
+
+
+def test_candidates_that_are_not_finite_are_left_out():
+    arm = ControlArm(torch.zeros(CLASSES, SIZE), 100, torch.Generator().manual_seed(0))
+    hidden = torch.full((3, SIZE), float("nan"))
+    weight = torch.ones(3, dtype=torch.float64)
+
+    arm.compare(hidden, torch.tensor([0, 1, 2]), weight, Draw(torch.tensor([0]), weight[:1]), 0.1)
+
+    assert arm._selected.isfinite().all()
+    assert arm.gain() is None
+
+
+def test_the_interval_covers_the_mean_of_a_correlated_series_most_of_the_time():
+    generator = torch.Generator().manual_seed(3)
+    covered = 0
+    for _ in range(200):
+        noise = torch.randn(10 * BLOCK_ROUNDS + 1, generator=generator)
+        series = (noise[1:] + 0.5 * noise[:-1]).tolist()  # mean 0, neighbours correlated
+        interval = interval_of(series)
+        assert interval is not None
+        covered += interval.low < 0 < interval.high
+    assert 180 <= covered <= 199  # 95 % of 200 is 190, give or take three standard deviations

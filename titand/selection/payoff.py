@@ -1,0 +1,80 @@
+"""Whether selection is worth its energy, and what to do when it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from titand.selection.control_arm import Interval
+
+
+class Mode(str, Enum):
+    """How batches are chosen at present."""
+
+    SELECTING = "selecting"
+    RESTING = "resting"  # class-stratified random selection, until the next try
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why the mode is what it is: stable code, and a sentence."""
+
+    code: str
+    message: str
+
+
+STARTED = Reason("SELECTING", "Selection is on.")
+
+
+class Payoff:
+    """Decides between selection and class-stratified random batches, from what is measured of both.
+
+    Selection rests when, over the horizon, it is worse than random beyond doubt: the whole 95 % interval of the
+    control arm's gain lies at or below zero, or that of the variance ratio at or below one. Doubt keeps it on. After a
+    rest it is tried again, and judged anew.
+
+    Args:
+        horizon_rounds: rounds that a verdict takes; 0 never lets it rest.
+        rest_rounds: rounds until it is tried again.
+    """
+
+    def __init__(self, horizon_rounds: int, rest_rounds: int) -> None:
+        self._horizon_rounds = horizon_rounds
+        self._rest_rounds = rest_rounds
+        self._rounds = 0
+        self.mode = Mode.SELECTING
+        self.reason = STARTED
+
+    def after_round(self, control: Interval | None, variance_ratio: Interval | None) -> bool:
+        """Count a round; return whether the mode has changed, and with it what is to be measured begins anew.
+
+        Args:
+            control: gain of the control arm in nats, above 0 when selection pays; None while unknown.
+            variance_ratio: variance of random over that of selection, above 1 when it pays; None while unknown.
+        """
+        self._rounds += 1
+        if self.mode is Mode.RESTING:
+            if self._rounds < self._rest_rounds:
+                return False
+            self._enter(Mode.SELECTING, Reason("TRYING_AGAIN", "Selection did not pay earlier and is tried again."))
+            return True
+        if not self._horizon_rounds or self._rounds < self._horizon_rounds:
+            return False
+        verdict = _verdict(control, variance_ratio)
+        if verdict is None:
+            return False
+        self._enter(Mode.RESTING, verdict)
+        return True
+
+    def _enter(self, mode: Mode, reason: Reason) -> None:
+        self.mode, self.reason, self._rounds = mode, reason, 0
+
+
+def _verdict(control: Interval | None, variance_ratio: Interval | None) -> Reason | None:
+    if control is not None and control.high <= 0:
+        text = f"Random batches taught a last layer more: gain {control.mean:.2g} +-{control.margin:.2g} nats"
+        return Reason("CONTROL_ARM_WINS", f"{text} over {control.rounds} rounds.")
+    if variance_ratio is not None and variance_ratio.high <= 1:
+        text = f"Selection does not lower the variance: ratio {variance_ratio.mean:.3g} +-{variance_ratio.margin:.2g}"
+        return Reason("VARIANCE_NOT_LOWERED", f"{text} over {variance_ratio.rounds} rounds.")
+    return None
