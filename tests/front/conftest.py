@@ -13,7 +13,7 @@ def house(tmp_path):
     houses = []
 
     def build(config=None, slot_count=64, trainer=None, supervisor=None, **ingest):
-        made = House(config or config_in(tmp_path, **ingest), slot_count, trainer or {}, supervisor or {})
+        made = House(config or config_in(tmp_path, **ingest), slot_count, trainer, supervisor)
         houses.append(made)
         return made
 

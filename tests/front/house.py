@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,11 @@ def config_in(folder: Path, data_type: str = "uint8", shape: tuple[int, ...] = S
     )
 
 
-def answer(end: socket.socket, script: Script) -> None:
+def answer(end: socket.socket, script: Script | None) -> None:
     """Answer questions until the other side is gone; without a script, be gone at once."""
     channel = Channel(end)
     try:
-        while script:
+        while script is not None:
             question = channel.receive()
             assert question is not None
             reply: dict[str, Any] = {"id": question.pop("id")}
@@ -84,8 +84,8 @@ class House:
 
     config: Config
     slot_count: int = 64
-    trainer: Script = field(default_factory=dict)
-    supervisor: Script = field(default_factory=dict)
+    trainer: Script | None = None
+    supervisor: Script | None = None
 
     def __post_init__(self) -> None:
         self.folder = Path(self.config.service.runtime_directory)
@@ -93,7 +93,8 @@ class House:
         self.arena_descriptor = create_arena(ArenaLayout(self.slot_count, self.config.model_spec.input.size_bytes))
         self.arena = Arena(self.arena_descriptor)
         self.filled = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.boards = Boards(create_boards(), SystemClock())
+        self.boards_descriptor = create_boards()
+        self.boards = Boards(self.boards_descriptor, SystemClock())
 
     @contextmanager
     def front(self, **options: float) -> Iterator[Front]:
@@ -101,7 +102,7 @@ class House:
         clock = SystemClock()
         ends: list[tuple[Channel, threading.Thread]] = []
 
-        def asker(whom: str, script: Script) -> Asker:
+        def asker(whom: str, script: Script | None) -> Asker:
             ours, theirs = channel_pair()
             answering = threading.Thread(target=answer, args=(theirs, script), daemon=True)
             answering.start()

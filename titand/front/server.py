@@ -10,7 +10,6 @@ import argparse
 import os
 import select
 import signal
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -258,4 +257,5 @@ def _wait_for_the_end(supervisor: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Without waiting for threads: a call that waits for the trainer's answer must not hold up the end.
+    os._exit(main())

@@ -98,9 +98,9 @@ class Asker:
             TitanError: what the other side says is wrong, with its reason.
         """
         deadline = self._clock.monotonic_ns() + int(timeout_seconds * 1e9)
-        with self._lock:
-            self._id += 1
+        if self._lock.acquire(timeout=timeout_seconds):
             try:
+                self._id += 1
                 self._channel.send({"id": self._id, "verb": verb, **arguments})
                 while (left := deadline - self._clock.monotonic_ns()) > 0:
                     message = self._channel.receive(left / 1e9)
@@ -108,6 +108,8 @@ class Asker:
                         return _answer_of(message)
             except ChannelClosed:
                 pass
+            finally:
+                self._lock.release()
         raise WorkerDown(
             "NO_ANSWER",
             f"The {self._whom} did not answer '{verb}' within {timeout_seconds:g} s.",

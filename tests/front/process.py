@@ -1,0 +1,77 @@
+"""The front as a real process over memories that outlive it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.front.house import SECONDS, House, eventually
+from titand.config import config_to_json
+from titand.runtime.channels import channel_pair
+from titand.runtime.descriptors import Descriptors, create_text
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'clients' / 'python'}",
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+class FrontProcess:
+    """A running front, and the supervisor's end of its channel."""
+
+    def __init__(self, process: subprocess.Popen[str], supervisor, trainer) -> None:
+        self.process = process
+        self.supervisor = supervisor
+        self._trainer = trainer
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end; return exit status and log."""
+        _, log = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, log
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+        self.supervisor.close()
+        self._trainer.close()
+
+
+@contextmanager
+def front_process(house: House, wait: bool = True) -> Iterator[FrontProcess]:
+    """Start a front over a house's memories, as the supervisor does."""
+    house.boards.clear("front")
+    supervisor, for_supervisor = channel_pair()
+    trainer, for_trainer = channel_pair()
+    given = Descriptors(
+        config=create_text(config_to_json(house.config)),
+        boards=house.boards_descriptor,
+        arena=house.arena_descriptor,
+        filled=house.filled,
+        supervisor=for_supervisor.fileno(),
+        trainer=for_trainer.fileno(),
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "titand.front.server", "--fds", given.to_argument()],
+        pass_fds=given.all(),
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for_supervisor.close()
+    for_trainer.close()
+    os.close(given.config)
+    running = FrontProcess(process, supervisor, trainer)
+    try:
+        if wait:
+            eventually(lambda: house.boards.read("front") is not None)
+        yield running
+    finally:
+        running.close()
