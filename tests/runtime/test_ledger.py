@@ -10,15 +10,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.runtime.books import Books, Death, content
+from titand.clock import SystemClock
 from titand.runtime.arena import (
     EVICTED,
     FATE_COUNT,
+    FILLED,
     FILTERED,
     HELD_OUT,
     RELEASED,
     STREAM_COUNT,
     TRAINED,
+    Arena,
+    ArenaLayout,
+    create_arena,
 )
+from titand.runtime.ledger import Ledger
 
 PLACES = 3
 
@@ -252,3 +258,37 @@ def test_a_stream_killed_while_it_is_opened_is_not_taken_for_its_predecessor():
         assert position.sequence == 0
         assert books.ledger.counts().is_balanced
     assert stores > 3
+
+
+def test_a_backlog_that_is_gone_gives_its_memory_back_and_no_sample_that_stays():
+    sample, count = 4096, 512
+    descriptor = create_arena(ArenaLayout(count, sample))
+    arena, filled = Arena(descriptor), os.eventfd(0, os.EFD_NONBLOCK)
+    ledger = Ledger(arena, filled, SystemClock())
+    place, _ = ledger.open_stream("backlog", frozenset())
+    data = bytes(range(256)) * (sample // 256) * count
+    ledger.admit(place, 1, memoryview(array("i", [7] * count)), memoryview(array("q")), memoryview(data))
+    arena.mark([slot for slot in range(count) if slot != 200], FILTERED)
+    arena.state[200] = HELD_OUT
+    before = os.fstat(descriptor).st_blocks * 512
+
+    given = ledger.give_back()
+
+    assert given >= (count - 3) * sample
+    assert os.fstat(descriptor).st_blocks * 512 <= before - given + 4096
+    assert bytes(arena.sample(200)) == data[:sample]
+    assert ledger.counts().is_balanced
+    assert ledger.give_back() == 0  # nothing has been used since
+
+
+def test_slots_that_have_ended_are_used_again_before_memory_that_was_never_used():
+    descriptor = create_arena(ArenaLayout(1024, 4096))
+    arena = Arena(descriptor)
+    ledger = Ledger(arena, os.eventfd(0, os.EFD_NONBLOCK), SystemClock())
+    place, _ = ledger.open_stream("steady", frozenset())
+    for round in range(100):
+        labels = memoryview(array("i", [0] * 32))
+        ledger.admit(place, 1 + 32 * round, labels, memoryview(array("q")), memoryview(bytes(32 * 4096)))
+        arena.mark(arena.slots_in(FILLED), FILTERED)
+
+    assert max(slot for slot in range(1024) if arena.number[slot]) < 2 * 32

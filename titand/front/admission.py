@@ -8,9 +8,9 @@ from titan.v1 import sample_service_pb2 as samples_pb
 from titand.clock import Clock
 from titand.errors import InvalidRequest
 from titand.front.convert import Columns, Flaw, InputCheck
-from titand.front.stages import Stages
 from titand.front.streams import PushStream, Refusal
 from titand.runtime.ledger import Ledger
+from titand.telemetry.stages import Stages
 
 ROOM_SECONDS = 0.01  # between two looks for free slots
 BACK_OFF_SECONDS = 1.0  # asked of a producer whose samples are shed

@@ -14,7 +14,6 @@ from titand.config import Config
 from titand.errors import InvalidRequest, NotFound
 from titand.front.admission import Admission
 from titand.front.convert import InputCheck
-from titand.front.stages import Stages
 from titand.front.streams import PushStream, Streams
 from titand.runtime.arena import (
     CANDIDATE,
@@ -28,6 +27,7 @@ from titand.runtime.arena import (
     TRAINED,
 )
 from titand.runtime.ledger import Ledger
+from titand.telemetry.stages import Stages
 
 CREDIT_BYTES = 2 << 20  # of samples under way per stream; enough to keep both sides busy
 CREDIT_SAMPLES = 64  # at least, however large they are: two messages of the usual size

@@ -37,7 +37,6 @@ from titand.front.guards import AdminOnly, CountedReflection
 from titand.front.samples import FLUSHES, SampleService, most_credit
 from titand.front.snapshots import SnapshotService
 from titand.front.sockets import bind
-from titand.front.stages import Stages
 from titand.front.streams import LONG_CALLS, Streams
 from titand.front.telemetry import TelemetryService
 from titand.front.training import TrainingService
@@ -48,11 +47,13 @@ from titand.runtime.descriptors import Descriptors, read_text
 from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
 from titand.storage.snapshots import SnapshotStore
+from titand.telemetry.stages import Stages
 
 SOCKETS = {"titand.sock": "", "admin.sock": "titand-admin"}  # and the group of each, "" for the daemon's own
 SHORT_CALLS = 8  # threads that streams never take
 QUEUED_CALLS = 64  # short calls that may wait for a thread
 BEAT_SECONDS = 1.0
+GIVE_BACK_BEATS = 5  # between two looks for memory that a backlog no longer needs
 GRACE_SECONDS = 2.0  # for calls in flight when the front is told to end
 HANDSHAKE_SECONDS = 3.0  # a connection that says nothing is closed
 KEEPALIVE_SECONDS = 60.0  # until a client that went silent is asked for a sign of life
@@ -115,8 +116,8 @@ class Front:
         self._folder = Path(config.service.runtime_directory).absolute()
         self._most_streams = min(config.ingest.max_streams, STREAM_COUNT)
         self._options = server_options(config.ingest.max_message_bytes, keepalive_seconds, ping_seconds)
-        self._stages = Stages()
-        ledger = Ledger(resources.arena, resources.filled_eventfd, clock)
+        self._stages = Stages(clock)
+        self._ledger = ledger = Ledger(resources.arena, resources.filled_eventfd, clock)
         flush_samples = most_credit(config.model_spec.input.size_bytes) // FLUSHES
         self.streams = streams = Streams(ledger, self._most_streams, flush_samples, clock)
         store = SnapshotStore(Path(config.service.state_directory) / "snapshots")
@@ -177,7 +178,11 @@ class Front:
         return server
 
     def _beat(self) -> None:
+        beats = 0
         while not self._stopping.wait(BEAT_SECONDS):
+            beats += 1
+            if beats % GIVE_BACK_BEATS == 0:
+                self._ledger.give_back()
             self._take_settings()
             self._show("serving")
 

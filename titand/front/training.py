@@ -13,12 +13,12 @@ from titan.v1 import training_service_pb2 as training_pb
 from titand.clock import Clock
 from titand.config import Config
 from titand.errors import InvalidRequest, TitanError, WrongState
-from titand.front.stages import Stages
 from titand.front.status import Reports, training_of
 from titand.front.streams import Streams
 from titand.runtime.boards import Boards
 from titand.runtime.channels import Asker
 from titand.runtime.ledger import Ledger
+from titand.telemetry.stages import Stages
 
 WATCH_SECONDS = 0.1  # between two looks at the boards
 WAKE_SECONDS = 1.0  # a trainer that is busy sees the wish after its round anyway

@@ -12,7 +12,9 @@ Only the front opens a ledger. The supervisor and the workers never write here.
 
 from __future__ import annotations
 
+import mmap
 import os
+import re
 import struct
 import threading
 from array import array
@@ -48,6 +50,8 @@ _COUNTERS = struct.Struct(f"<{COUNTER_COUNT}q")
 _JOURNAL_HEAD = struct.Struct("<BBHi")  # valid, new state, run count, stream
 _RUN = struct.Struct("<II")
 _MAX_RUNS = 256
+_FREE_RUN = re.compile(rb"\x00+")
+_WORTH_GIVING = 4  # times more slots touched than used
 _FREE_BYTE = bytes([FREE])
 
 
@@ -121,6 +125,7 @@ class Ledger:
         self._clock = clock
         self._lock = threading.Lock()
         self._uses = 0
+        self._touched = 0  # slots from here on have used no memory since it was last given back
         self._redo()
         if FILLED in bytes(arena.state):  # a predecessor may have died before it could say so
             os.eventfd_write(filled, 1)
@@ -233,6 +238,27 @@ class Ledger:
         """Return the number of the sample admitted last; 0 before the first."""
         return int(self._arena.counters[ACCEPTED])
 
+    def give_back(self) -> int:
+        """Return the memory behind free slots to the system, if most of what was used is free; return the bytes.
+
+        So a backlog, such as the one that gathers while torch is being imported, costs memory only while it is there.
+        """
+        arena, size = self._arena, self._arena.layout.sample_bytes
+        with self._lock:
+            self._reclaim()
+            used = arena.layout.slot_count - bytes(arena.state).count(FREE)
+            if self._touched < _WORTH_GIVING * max(1, used):
+                return 0
+            given = 0
+            for match in _FREE_RUN.finditer(bytes(arena.state)):
+                start = -(-(arena.data_offset + match.start() * size) // mmap.PAGESIZE) * mmap.PAGESIZE
+                stop = (arena.data_offset + match.end() * size) // mmap.PAGESIZE * mmap.PAGESIZE
+                if start < stop:
+                    arena.memory.madvise(mmap.MADV_REMOVE, start, stop - start)
+                    given += stop - start
+            self._touched = 0
+            return given
+
     # ---- inside
 
     def _admit_some(
@@ -245,11 +271,12 @@ class Ledger:
     ) -> tuple[int, int] | None:
         arena, size = self._arena, self._arena.layout.sample_bytes
         runs = self._free_runs(len(labels))
-        if not runs:
+        if not runs or sum(runs[-1]) > self._touched:  # ended slots again, rather than pages that were never used
             self._reclaim()
             runs = self._free_runs(len(labels))
             if not runs:
                 return None
+        self._touched = max(self._touched, sum(runs[-1]))
         first = arena.counters[ACCEPTED] + 1
         now = self._clock.wall_ns()
         done = 0

@@ -26,9 +26,9 @@ from titand.selection.coarse_filter import CoarseFilter
 from titand.selection.importance import LastLayerGradient, Scores
 from titand.selection.sampling import Draw
 from titand.selection.selector import Selector
+from titand.telemetry.stages import Stages
 from titand.workers.held_out import HeldOut, is_held_out
 from titand.workers.samples import SampleReader
-from titand.workers.stages import Stages
 
 _PREQUENTIAL_DECAY = 0.98  # per window: the figure covers about the last fifty windows
 
@@ -150,8 +150,8 @@ class SelectorWorker:
             scores = None
         draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
         slots = self._hand_over(candidates, draw, permit.round)
-        seconds = (self._clock.monotonic_ns() - start) / 1e9
-        self.stages.record("select", seconds)
+        took_ns = self._clock.monotonic_ns() - start
+        self.stages.record("select", took_ns)
         return Batch(
             permit.round,
             tuple(slots),
@@ -161,7 +161,7 @@ class SelectorWorker:
                 "window_size": candidates.window_size,
                 "candidate_count": len(candidates.key),
                 "variance_ratio": draw.variance_ratio,
-                "select_seconds": seconds,
+                "select_seconds": took_ns / 1e9,
                 "class_draw_counts": torch.bincount(
                     candidates.label[draw.index], minlength=self._spec.class_count
                 ).tolist(),
@@ -258,7 +258,7 @@ class SelectorWorker:
             "window_size": self.window_size,
             "invalid_count": self.invalid_count,
             "evaluation": evaluation,
-            "stages": self.stages.report(),
+            "stages": self.stages.to_plain(),
         }
 
 

@@ -16,8 +16,8 @@ from titand.records import Batch, ModelSpec, Permit
 from titand.runtime.arena import TRAINED, Arena
 from titand.runtime.parameters import ParameterBoard
 from titand.storage.tensors import RawTensor
+from titand.telemetry.stages import Stages
 from titand.workers.samples import SampleReader
-from titand.workers.stages import Stages
 
 _GAIN_ROUNDS = 200  # rounds that the shown gain covers
 _Z_95 = 1.959964
@@ -90,9 +90,9 @@ class TrainerWorker:
         self._board.publish(round)
         self._arena.mark(slots, TRAINED)
         end = self._clock.monotonic_ns()
-        self.stages.record("publish", (copied - start) / 1e9)
-        self.stages.record("train", (end - copied) / 1e9)
-        self.stages.record("wait", wait_seconds)
+        self.stages.record("publish", copied - start)
+        self.stages.record("train", end - copied)
+        self.stages.record("wait", int(wait_seconds * 1e9))
         self._account(batch, step, (end - start) / 1e9, wait_seconds)
 
     def _account(self, batch: Batch, step: StepReport, train_seconds: float, wait_seconds: float) -> None:
@@ -147,7 +147,7 @@ class TrainerWorker:
             "model_bytes": sum(tensor.nbytes for tensor in model.values()),
             "device": "cpu",
             "refused_updates": self.refused_updates,
-            "stages": self.stages.report(),
+            "stages": self.stages.to_plain(),
         }
 
     def _gain(self) -> Mapping[str, float] | None:

@@ -137,7 +137,7 @@ class _TrainerLoop:
         sent = batch.facts.get("sent_ns", now)
         # Handed over while we waited: otherwise it lay ready, and what passed is our own round.
         if sent > self._idle_since_ns:
-            self._worker.stages.record("handover", (now - sent) / 1e9)
+            self._worker.stages.record("handover", now - sent)
         self._selector.send(to_plain(self._worker.permit_after(batch)))
         self._set_state("active")
         self._worker.on_batch(batch, (now - self._idle_since_ns) / 1e9)
