@@ -2,7 +2,9 @@
 
 import sys
 
-from titand.demo.demo import main
-
 if __name__ == "__main__":
+    try:
+        from titand.demo.demo import main
+    except ModuleNotFoundError as error:
+        sys.exit(f"titand demo needs {error.name}. Run: pip install 'titand[daemon,torch]' (on a Jetson without torch)")
     sys.exit(main())

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 import titan
 from titan.records import PushTotals, Training
-
 from titand.demo import data, screen
 from titand.demo.configuration import sections, to_toml
 from titand.demo.data import Dataset
