@@ -62,7 +62,7 @@ class InputConfig:
 class ModelConfig:
     """The model that is trained."""
 
-    architecture: str = _key("", "a name of the zoo: mlp, digits_cnn, alexnet, mobilenet_v1, squeezenet, resnet34, resnet50")
+    architecture: str = _key("", "mlp, digits_cnn, alexnet, mobilenet_v1, squeezenet, resnet34 or resnet50")
     labels: tuple[str, ...] = _key((), "class names; a label is an index into them")
     input: InputConfig = field(default_factory=InputConfig)
     options: dict[str, Any] = _key({}, "arguments of the architecture, for example width = 0.25")  # noqa: RUF009
