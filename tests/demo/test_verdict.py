@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from titan.records import Evaluation, HealthItem, PushTotals, SampleLedger, Selection, Training
 
+from titan.records import Evaluation, HealthItem, PushTotals, SampleLedger, Selection, Training
 from titand.demo import screen
 from titand.demo.verdict import Outcome, complaints, interval
 
