@@ -40,19 +40,14 @@ class Service:
 
     def systemctl(self, verb: str, check: bool = True) -> str:
         """Do something to the unit; returns when systemd says that it is done."""
-        done = self.machine.run("systemctl", verb, "titand", check=False)
-        if check and done.returncode:
-            log = self.machine.shell("journalctl -u titand -o cat --no-pager | tail -30")
-            raise AssertionError(f"systemctl {verb}: {done.stderr}\n{log}")
-        return done.stdout.strip()
+        return self._run("systemctl", verb, "titand", check=check)
 
     def ask(self, *arguments: str, user: str = "bob") -> Any:
         """Ask the daemon through its client."""
-        done = self.machine.run("/opt/titand/bin/python", "/opt/titand/probe.py", *arguments, user=user)
-        return json.loads(done.stdout)
+        return json.loads(self._run("/opt/titand/bin/python", "/opt/titand/probe.py", *arguments, user=user))
 
     def until(self, expression: str) -> Any:
-        """Watch the training until the expression is true of it."""
+        """Return the training once the expression is true of it."""
         return self.ask("until", expression)
 
     def pid_of(self, process: str) -> int:
@@ -67,6 +62,14 @@ class Service:
         self.ask("push", str(count))
         trained = f"training.round_count > {rounds} and training.state == 'waiting'"
         return self.until(f"{trained} and training.sample_ledger.buffered_count == 0")
+
+    def _run(self, *command: str, user: str = "root", check: bool = True) -> str:
+        """Run a command; if it fails, tell what the daemon said meanwhile."""
+        done = self.machine.run(*command, user=user, check=False)
+        if check and done.returncode:
+            log = self.machine.shell("journalctl -u titand -o short-precise --no-pager | tail -30")
+            raise AssertionError(f"{command}: {done.stderr}\n{log}")
+        return done.stdout.strip()
 
 
 def install(machine: Machine) -> None:

@@ -187,7 +187,7 @@ class Machine:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(log, "wb") as console:
             address = f"\0{self.name}"
             ready.bind(address)
-            ready.settimeout(30)
+            ready.settimeout(0.5)
             self._nspawn = subprocess.Popen(
                 ["sh", "-c", join, "sh", *map(str, groups), "--", *command],
                 stdin=subprocess.DEVNULL,
@@ -196,17 +196,18 @@ class Machine:
                 env={**os.environ, "NOTIFY_SOCKET": address.replace("\0", "@")},
                 start_new_session=True,
             )
-            self._wait_until_up(ready)
+            self._wait_until_up(self._nspawn, ready)
 
-    def _wait_until_up(self, ready: socket.socket) -> None:
-        said = ""
+    def _wait_until_up(self, nspawn: subprocess.Popen[bytes], ready: socket.socket) -> None:
+        deadline, said = time.monotonic() + 60, ""
         while "READY=1" not in said:
             try:
                 said = ready.recv(4096).decode()
             except TimeoutError:
-                raise CannotBoot(
-                    f"systemd-nspawn did not get ready: {(self._folder / 'console.log').read_text()}"
-                ) from None
+                if nspawn.poll() is None and time.monotonic() < deadline:
+                    continue
+                console = (self._folder / "console.log").read_text()
+                raise CannotBoot(f"systemd-nspawn did not get ready: {console}") from None
             if found := re.search(r"X_NSPAWN_LEADER_PID=(\d+)", said):
                 self.leader = int(found[1])
 

@@ -2,7 +2,7 @@
 
 probe.py training              the training as it is
 probe.py push COUNT            push so many random samples, with totals
-probe.py until "EXPRESSION"    watch until it is true of `training`, print that
+probe.py until "EXPRESSION"    ask until it is true of `training`, print that; survives that the front is away
 probe.py pause
 probe.py resume
 """
@@ -11,27 +11,48 @@ import dataclasses
 import json
 import random
 import sys
+import threading
+import time
 
 import titan
+
+PATIENCE_SECONDS = 50.0
+PAUSE_SECONDS = 0.1
 
 
 def main(verb: str, *arguments: str) -> object:
     """Do what one verb says and return what is to be printed."""
     with titan.Client() as client:
-        if verb == "training":
-            return client.training()
         if verb == "push":
-            spec, labels = client.training().model.input_spec, client.training().model.labels
-            dice = random.Random(7)
-            for number in range(int(arguments[0])):
-                client.push(dice.randbytes(spec.size_bytes), number % len(labels))
-            client.flush(timeout=20)
-            return client.totals
+            return push(client, int(arguments[0]))
         if verb == "until":
-            for training in client.watch_training():
-                if eval(arguments[0], {"training": training}):
-                    return training
+            return until(client, arguments[0])
         return getattr(client, verb)()
+
+
+def push(client: titan.Client, count: int) -> object:
+    """Push random samples, every label in turn."""
+    model = client.training().model
+    dice = random.Random(7)
+    for number in range(count):
+        client.push(dice.randbytes(model.input_spec.size_bytes), number % len(model.labels))
+    client.flush(timeout=20)
+    return client.totals
+
+
+def until(client: titan.Client, expression: str) -> object:
+    """Return the training once the expression is true of it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            last = client.training()
+            if eval(expression, {"training": last}):
+                return last
+        except titan.Unreachable as error:
+            last = error
+        threading.Event().wait(PAUSE_SECONDS)
+    raise SystemExit(f"never {expression}, but {last}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,11 @@ EXAMPLE = Path(__file__).parents[2] / "deploy/systemd/titand.toml"
 DEFAULT = re.compile(r"^# (?=[a-z_]+ = )", re.MULTILINE)
 
 
+def unit(name):
+    """A setting of the unit, in seconds."""
+    return float(re.search(rf"^{name}=([0-9]+)s$", (EXAMPLE.parent / "titand.service").read_text(), re.MULTILINE)[1])
+
+
 def keys(kind, prefix=""):
     """Every key of the configuration, with the mark of those that may change while running."""
     for entry in dataclasses.fields(kind):
@@ -41,3 +46,11 @@ def test_the_example_says_which_keys_a_reload_changes():
         elif line.endswith("(reload)"):
             marked.add(f"{section}.{DEFAULT.sub('', line).split()[0]}")
     assert marked == {key for key, reloads in keys(Config) if reloads}
+
+
+def test_systemd_is_more_patient_than_the_daemon():
+    service = Config().service
+    assert unit("WatchdogSec") > service.hang_seconds
+    assert unit("TimeoutStopSec") > service.stop_seconds
+    # A stop that fails must not end in the watchdog, which is not fed any more.
+    assert unit("WatchdogSec") > service.stop_seconds
