@@ -123,9 +123,10 @@ def test_every_architecture_learns_a_batch_by_heart(architecture):
     learner = learner_of(digits_model(1, architecture, **options), constant(0.1))
     x, label, _ = batch(1, size=6)
 
-    losses = [learner.step(x, label, torch.ones(6), round=r).plain_loss for r in range(1, 31)]
+    losses = (learner.step(x, label, torch.ones(6), round=r).plain_loss for r in range(1, 41))
 
-    assert min(losses) < losses[0] / 4
+    first = next(losses)
+    assert any(loss < first / 4 for loss in losses)
 
 
 @pytest.mark.parametrize("architecture", ["mobilenet_v1", "resnet34"])

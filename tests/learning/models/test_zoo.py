@@ -44,24 +44,24 @@ def test_the_mlp_takes_any_shape(shape):
 # Published or widely reproduced sizes: MobileNetV1 has 4.2 million parameters for ImageNet's 1000 classes; SqueezeNet
 # 1.1 has 1,235,496; the ResNets with a 3x3 stem for ten classes 21,282,122 and 23,520,842. Strides do not count.
 @pytest.mark.parametrize(
-    ("architecture", "class_count", "expected"),
+    ("architecture", "class_count", "norm", "expected"),
     [
-        ("mobilenet_v1", 1000, 4_231_976),
-        ("mobilenet_v1", 10, 3_217_226),
-        ("squeezenet", 1000, 1_235_496),
-        ("resnet34", 10, 21_282_122),
-        ("resnet50", 10, 23_520_842),
+        ("mobilenet_v1", 1000, "batch", 4_231_976),
+        ("mobilenet_v1", 10, "batch", 3_217_226),
+        ("squeezenet", 1000, "none", 1_235_496),
+        ("resnet34", 10, "batch", 21_282_122),
+        ("resnet50", 10, "batch", 23_520_842),
     ],
 )
-def test_the_size_is_the_published_one(architecture, class_count, expected):
-    assert parameter_count(build(spec_of(architecture, CIFAR, class_count), seed=1)) == expected
+def test_the_size_is_the_published_one(architecture, class_count, norm, expected):
+    assert parameter_count(build(spec_of(architecture, CIFAR, class_count, norm=norm), seed=1)) == expected
 
 
 def test_alexnet_has_the_convolutions_of_one_weird_trick():
     # 2,469,696 in the original, whose first two kernels are 11x11 and 5x5 where these are 3x3.
     expected = 2_469_696 - 64 * 3 * (11 * 11 - 3 * 3) - 192 * 64 * (5 * 5 - 3 * 3)
 
-    model = build(spec_of("alexnet", CIFAR), seed=1)
+    model = build(spec_of("alexnet", CIFAR, norm="none"), seed=1)
 
     assert sum(parameter_count(layer) for layer in model.modules() if isinstance(layer, nn.Conv2d)) == expected
 

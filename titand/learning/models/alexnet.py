@@ -1,8 +1,8 @@
 """AlexNet for small images.
 
 A. Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997: five convolutions of
-64, 192, 384, 256 and 256 channels. For inputs of about 32x32 the kernels are 3x3 and the side is divided by 16. There
-is no dropout: a stream is seen once, and a step stays free of chance.
+64, 192, 384, 256 and 256 channels. For inputs of about 32x32 the kernels are 3x3 and the side is divided by 16;
+BatchNorm follows each. There is no dropout: a stream is seen once, and a step stays free of chance.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class AlexNet(SplitModel):
         shape: [channels, height, width].
         class_count: C.
         hidden: size of the two hidden layers; 4096 is the original's, 67 MB in one of them.
-        norm: "none" as the original, "batch" or "group".
+        norm: "batch", "group", or "none" as the original, which is slower to learn at the paper's rate of 0.1.
     """
 
-    def __init__(self, shape: Shape, class_count: int, *, hidden: int = 1024, norm: str = "none") -> None:
+    def __init__(self, shape: Shape, class_count: int, *, hidden: int = 1024, norm: str = "batch") -> None:
         channels, height, width = require_image("alexnet", shape)
         require_sizes("hidden", [hidden])
         area = -(-height // 16) * -(-width // 16)
