@@ -50,7 +50,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run")
     run.add_argument("--task", choices=TASKS, default="digits")
-    run.add_argument("--methods", type=_names(METHODS), default=["rs", "titan"])
+    run.add_argument("--methods", type=_methods, default=["rs", "titan"])
     run.add_argument("--lrs", type=_numbers, default=[0.05])
     run.add_argument("--seeds", type=int, default=5)
     run.add_argument("--first-seed", type=int, default=0)
@@ -110,8 +110,12 @@ def machine_name() -> str:
     return f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}"
 
 
-def _names(known: object) -> object:
-    return lambda text: text.split(",")
+def _methods(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in METHODS:
+            raise argparse.ArgumentTypeError(f"there is no method {name!r}; known: {', '.join(METHODS)}")
+    return names
 
 
 def _numbers(text: str) -> list[float]:

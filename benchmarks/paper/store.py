@@ -57,5 +57,5 @@ def missing(wanted: Iterable[Settings], folder: Path = FOLDER) -> list[Settings]
 
 def _record(line: dict[str, Any]) -> Record:
     settings, origin = settings_of(line.pop("settings")), line.pop("origin")
-    curve = Curve(**{name: tuple(value) if isinstance(value, list) else value for name, value in line.items()})
-    return Record(settings, curve, origin)
+    accuracy, average = tuple(line["accuracy"]), tuple(line["average_accuracy"])
+    return Record(settings, Curve(accuracy, average, line["gain"], line["refused"], line["seconds"]), origin)

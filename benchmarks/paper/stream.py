@@ -30,7 +30,8 @@ def drift(label: Index, generator: np.random.Generator) -> Index:
     """Return all positions so that one class after the other comes up, and goes again, in the course of an epoch."""
     centre = (label + 0.5) / (label.max() + 1)
     time = (centre + DRIFT_SPREAD * generator.standard_normal(len(label))) % 1.0
-    return np.argsort(time)
+    order: Index = np.argsort(time)
+    return order
 
 
 ORDERS: Mapping[str, Callable[[Index, np.random.Generator], Index]] = {
@@ -65,7 +66,7 @@ def with_noise(label: Index, class_count: int, share: float, seed: int) -> Index
     """
     generator = np.random.default_rng([seed, 2])
     wrong = generator.permutation(len(label))[: round(share * len(label))]
-    noisy = label.copy()
+    noisy: Index = label.copy()
     noisy[wrong] = (label[wrong] + generator.integers(1, class_count, len(wrong))) % class_count
     return noisy
 

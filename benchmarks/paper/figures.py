@@ -1,0 +1,47 @@
+"""Curves as PNG. Importing this needs matplotlib."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.paper.arms import Arm, Condition
+from benchmarks.paper.statistics import T_95
+
+matplotlib.use("agg")
+
+
+def curves(condition: Condition) -> bytes:
+    """Return accuracy against rounds, every arm at its best rate, bands of 95 % over seeds."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    for axes, averaged in zip(figure.subplots(1, 2, sharey=True), (False, True), strict=True):
+        for arm in condition.arms.values():
+            _draw(axes, arm, condition, averaged)
+        axes.set_title("averaged parameters" if averaged else "as trained")
+        axes.set_xlabel("rounds")
+        axes.grid(alpha=0.3)
+        top = max(float(arm.averaged[arm.best_rate(True)].mean(axis=0).max()) for arm in condition.arms.values())
+        axes.set_ylim(max(0.0, top - 25), top + 2)
+    figure.axes[0].set_ylabel("accuracy on data never streamed, %")
+    figure.axes[1].legend(fontsize="small")
+    return png(figure)
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file that are equal for equal figures."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _draw(axes: object, arm: Arm, condition: Condition, averaged: bool) -> None:
+    rate = arm.best_rate(averaged)
+    rows = (arm.averaged if averaged else arm.curves)[rate]
+    at = condition.settings.evaluate_every * np.arange(1, rows.shape[1] + 1)
+    mean = rows.mean(axis=0)
+    half = T_95[min(len(rows) - 1, len(T_95)) - 1] * rows.std(axis=0, ddof=1) / len(rows) ** 0.5
+    (line,) = axes.plot(at, mean, label=f"{arm.title}, rate {rate:g}", linewidth=1.2)  # type: ignore[attr-defined]
+    axes.fill_between(at, mean - half, mean + half, color=line.get_color(), alpha=0.15)  # type: ignore[attr-defined]
