@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import grp
 import os
+import re
 import socket
 from typing import NamedTuple
 
@@ -84,8 +85,12 @@ def no_answer(address: str, seconds: float) -> Unreachable:
 
 def _knock(address: str, probe_seconds: float) -> None:
     path = socket_path(address)
+    if path is None and address.startswith("unix-abstract:"):
+        path = "\0" + address.removeprefix("unix-abstract:")
     if path is None:
-        host, _, port = address.removeprefix("dns:").lstrip("/").rpartition(":")
+        host, _, port = re.sub(r"^(dns|ipv[46]):(//[^/]*/)?", "", address).rpartition(":")
+        if not port.isdecimal():
+            raise OSError(errno.EINVAL, "it is neither 'unix:PATH' nor 'HOST:PORT'")
         with socket.create_connection((host.strip("[]"), int(port)), timeout=probe_seconds):
             return
     with socket.socket(socket.AF_UNIX) as door:
@@ -125,7 +130,7 @@ def _explain(address: str, error: OSError) -> Unreachable:
     if isinstance(error, TimeoutError) or error.errno == errno.EAGAIN:
         return no_answer(address, PROBE_SECONDS)
     return Unreachable(
-        "UNAVAILABLE", "NO_CONNECTION", f"No connection to {address}: {error}.", "Check the address.", facts
+        "UNAVAILABLE", "NO_CONNECTION", f"No connection to {address}: {error.strerror}.", "Check the address.", facts
     )
 
 

@@ -214,6 +214,13 @@ class Selection:
     variance_ratio_rounds: int
     staleness_round_counts: tuple[int, ...]
     device: str
+    control_gain: float | None
+    control_gain_margin: float | None
+    control_gain_rounds: int
+    mode: str
+    mode_reason: str
+    mode_message: str
+    filter: str
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # one client, one connection
 )
 PUSH_SAMPLES = "/titan.v1.SampleService/PushSamples"
+# What grpc.aio says when it wrote to a stream that the server had just ended: it drops the server's status
+# (https://github.com/grpc/grpc/issues/36066). A refusal that stands comes again when the stream is opened.
+STATUS_LOST = "Internal error from Core"
 STATUS_DETAILS = "grpc-status-details-bin"
 
 
@@ -28,9 +31,9 @@ def from_call(error: Any, address: str, waited_seconds: float | None = None) -> 
         return stated
     if code == "DEADLINE_EXCEEDED":
         return why_unreachable(address) or no_answer(address, waited_seconds or 0.0)
-    if code == "UNAVAILABLE":
+    if code == "UNAVAILABLE" or error.details() == STATUS_LOST:
         return why_unreachable(address) or Unreachable(
-            code, "CONNECTION_LOST", f"The connection to {address} broke: {error.details()}.", "Try again."
+            "UNAVAILABLE", "CONNECTION_LOST", f"The connection to {address} broke: {error.details()}.", "Try again."
         )
     if code == "UNIMPLEMENTED":
         return TitanError(

@@ -94,18 +94,22 @@ def _ledger(ledger: SampleLedger | None) -> Iterator[str]:
 def _selection(selection: Selection | None) -> str:
     if selection is None:
         return UNKNOWN
+    policy = f"resting: {selection.mode_message}" if selection.mode == "resting" else selection.policy
     return (
-        f"{selection.policy} on {selection.device or UNKNOWN}   {selection.batch_size} of"
+        f"{policy} on {selection.device or UNKNOWN}   {selection.batch_size} of"
         f" {selection.candidate_budget} candidates   {_gain(selection)}   {_staleness(selection)}"
     )
 
 
 def _gain(selection: Selection) -> str:
+    """Return the closed-form gain and the control arm's; above 1 and above 0 selection pays."""
     mean, margin = selection.variance_ratio_mean, selection.variance_ratio_margin
     if mean is None:
         return f"gain {UNKNOWN}"
-    spread = "" if margin is None else f" +-{margin:.2f}"
-    return f"variance of random {mean:.2f}x{spread} ours"
+    text = f"variance /{mean:.1f}" + ("" if margin is None else f" +-{margin:.1f}")
+    if selection.control_gain is not None:
+        text += f"   control {selection.control_gain:+.3f} +-{selection.control_gain_margin:.3f} nats"
+    return text
 
 
 def _staleness(selection: Selection) -> str:

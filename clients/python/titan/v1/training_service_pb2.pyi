@@ -162,7 +162,7 @@ class SampleLedger(_message.Message):
     def __init__(self, pushed_count: _Optional[int] = ..., shed_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., filtered_count: _Optional[int] = ..., evicted_count: _Optional[int] = ..., pending_label_count: _Optional[int] = ..., buffered_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., lost_count: _Optional[int] = ...) -> None: ...
 
 class Selection(_message.Message):
-    __slots__ = ("policy", "candidate_budget", "batch_size", "variance_ratio_mean", "variance_ratio_margin", "variance_ratio_rounds", "staleness_round_counts", "device")
+    __slots__ = ("policy", "candidate_budget", "batch_size", "variance_ratio_mean", "variance_ratio_margin", "variance_ratio_rounds", "staleness_round_counts", "device", "control_gain", "control_gain_margin", "control_gain_rounds", "mode", "mode_reason", "mode_message", "filter")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_BUDGET_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +171,13 @@ class Selection(_message.Message):
     VARIANCE_RATIO_ROUNDS_FIELD_NUMBER: _ClassVar[int]
     STALENESS_ROUND_COUNTS_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_GAIN_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_GAIN_MARGIN_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_GAIN_ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MODE_REASON_FIELD_NUMBER: _ClassVar[int]
+    MODE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     policy: str
     candidate_budget: int
     batch_size: int
@@ -179,7 +186,14 @@ class Selection(_message.Message):
     variance_ratio_rounds: int
     staleness_round_counts: _containers.RepeatedScalarFieldContainer[int]
     device: str
-    def __init__(self, policy: _Optional[str] = ..., candidate_budget: _Optional[int] = ..., batch_size: _Optional[int] = ..., variance_ratio_mean: _Optional[float] = ..., variance_ratio_margin: _Optional[float] = ..., variance_ratio_rounds: _Optional[int] = ..., staleness_round_counts: _Optional[_Iterable[int]] = ..., device: _Optional[str] = ...) -> None: ...
+    control_gain: float
+    control_gain_margin: float
+    control_gain_rounds: int
+    mode: str
+    mode_reason: str
+    mode_message: str
+    filter: str
+    def __init__(self, policy: _Optional[str] = ..., candidate_budget: _Optional[int] = ..., batch_size: _Optional[int] = ..., variance_ratio_mean: _Optional[float] = ..., variance_ratio_margin: _Optional[float] = ..., variance_ratio_rounds: _Optional[int] = ..., staleness_round_counts: _Optional[_Iterable[int]] = ..., device: _Optional[str] = ..., control_gain: _Optional[float] = ..., control_gain_margin: _Optional[float] = ..., control_gain_rounds: _Optional[int] = ..., mode: _Optional[str] = ..., mode_reason: _Optional[str] = ..., mode_message: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
 
 class Evaluation(_message.Message):
     __slots__ = ("accuracy", "accuracy_margin", "sample_count", "version", "prequential_accuracy", "loss", "class_accuracies")

@@ -1,0 +1,105 @@
+"""Where the daemon is, and the four ways of not reaching it, on real sockets."""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+
+import pytest
+
+from titan.address import Addresses, socket_path, why_unreachable
+
+NOBODY = 65534
+
+
+def test_an_address_comes_from_the_argument_or_the_environment_or_the_default(monkeypatch):
+    monkeypatch.delenv("TITAND_ADDRESS", raising=False)
+    assert Addresses.given() == ("unix:/run/titand/titand.sock", "unix:/run/titand/admin.sock")
+    monkeypatch.setenv("TITAND_ADDRESS", "unix:/tmp/other/titand.sock")
+    assert Addresses.given() == ("unix:/tmp/other/titand.sock", "unix:/tmp/other/admin.sock")
+    assert Addresses.given("host:7070") == ("host:7070", "host:7070")
+    assert Addresses.given("/a/s", "/b/t") == ("unix:/a/s", "unix:/b/t")
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [("unix:/a/b", "/a/b"), ("unix:///a/b", "/a/b"), ("unix:a/b", "a/b"), ("dns:///host:1", None), ("host:1", None)],
+)
+def test_a_unix_address_has_a_path(address, path):
+    assert socket_path(address) == path
+
+
+def test_no_socket_is_told_apart(folder):
+    for name in ("none", "none/deeper"):
+        found = why_unreachable(f"unix:{folder}/{name}")
+        assert found.reason == "SOCKET_MISSING"
+        assert f"{folder}/{name}" in found.message
+
+
+def test_a_socket_that_nobody_listens_behind_is_told_apart(folder):
+    path = str(folder / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        assert why_unreachable(f"unix:{path}") is None
+    assert why_unreachable(f"unix:{path}").reason == "CONNECTION_REFUSED"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(("folder_mode", "socket_mode"), [(0o755, 0o660), (0o750, 0o666)])
+def test_a_socket_that_we_may_not_use_names_the_group_that_may(folder, folder_mode, socket_mode):
+    path, group = folder / "s", grp.getgrnam("daemon")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        for place, mode in ((folder, folder_mode), (path, socket_mode)):
+            os.chown(place, 0, group.gr_gid)
+            os.chmod(place, mode)
+        os.seteuid(NOBODY)
+        try:
+            found = why_unreachable(f"unix:{path}")
+        finally:
+            os.seteuid(0)
+    assert found.reason == "PERMISSION_DENIED"
+    assert found.metadata["group"] == "daemon"
+    assert "usermod -aG daemon" in found.remedy
+
+
+def test_a_socket_whose_queue_is_full_does_not_answer(folder):
+    path = str(folder / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+        try:
+            for each in waiting:
+                each.setblocking(False)
+                each.connect_ex(path)
+            assert why_unreachable(f"unix:{path}", probe_seconds=0.05).reason == "NO_ANSWER"
+        finally:
+            for each in waiting:
+                each.close()
+
+
+def test_a_port_that_nobody_listens_on_is_told_apart():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"dns:///127.0.0.1:{port}", f"ipv4:127.0.0.1:{port}"):
+        assert why_unreachable(address).reason == "CONNECTION_REFUSED", address
+
+
+@pytest.mark.parametrize("address", ["no-port", "host:word", "ftp://host/"])
+def test_what_is_no_address_is_said_to_be_none(address):
+    found = why_unreachable(address)
+    assert found.reason == "NO_CONNECTION"
+    assert "HOST:PORT" in found.message
+
+
+def test_an_abstract_socket_is_knocked_at_too():
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("\0titan-test")
+        listener.listen()
+        assert why_unreachable("unix-abstract:titan-test") is None
+    assert why_unreachable("unix-abstract:titan-test").reason == "CONNECTION_REFUSED"
