@@ -9,7 +9,7 @@ from titan.cli.words import UNKNOWN, count, decimal, ratio, seconds, since, size
 from titan.records import Measurement, SampleLedger, Selection, Telemetry, Training
 
 COLUMNS = 100
-HEALTH_LINES = 6
+HEALTH_LINES = 5
 STAGES_SHOWN = ("filter", "score", "select", "handover", "train", "publish")
 
 
@@ -24,6 +24,7 @@ def screen(training: Training, telemetry: Telemetry | None, address: str) -> lis
         f"ACCURACY   {_accuracy(training)}",
         *_ledger(training.sample_ledger),
         f"SELECTION  {_selection(training.selection)}",
+        f"GAIN       {_gain(training.selection)}",
         f"LATENCY    {_latency(training)}",
         f"STREAMS    {_streams(training)}",
         f"POWER      {_power(telemetry)}",
@@ -67,9 +68,9 @@ def _accuracy(training: Training) -> str:
     found = training.evaluation
     if found is None or found.accuracy is None:
         return f"{UNKNOWN}: nothing evaluated yet"
-    margin = "" if found.accuracy_margin is None else f" +-{found.accuracy_margin:.3f}"
     return (
-        f"{found.accuracy:.3f}{margin} on {count(found.sample_count)} held-out samples after round {found.version:,}"
+        f"{found.accuracy:.3f}{_margin(found.accuracy_margin, 3)} on {count(found.sample_count)} held-out samples"
+        f" after round {found.version:,}"
         f"   on arrivals {decimal(found.prequential_accuracy)}"
     )
 
@@ -94,22 +95,27 @@ def _ledger(ledger: SampleLedger | None) -> Iterator[str]:
 def _selection(selection: Selection | None) -> str:
     if selection is None:
         return UNKNOWN
-    policy = f"resting: {selection.mode_message}" if selection.mode == "resting" else selection.policy
+    policy = selection.policy + (f" with {selection.filter}" if selection.filter else "")
+    if selection.mode == "resting":
+        return f"{policy}, resting: {selection.mode_message}"
     return (
         f"{policy} on {selection.device or UNKNOWN}   {selection.batch_size} of"
-        f" {selection.candidate_budget} candidates   {_gain(selection)}   {_staleness(selection)}"
+        f" {selection.candidate_budget} candidates   {_staleness(selection)}"
     )
 
 
-def _gain(selection: Selection) -> str:
-    """Return the closed-form gain and the control arm's; above 1 and above 0 selection pays."""
-    mean, margin = selection.variance_ratio_mean, selection.variance_ratio_margin
-    if mean is None:
-        return f"gain {UNKNOWN}"
-    text = f"variance /{mean:.1f}" + ("" if margin is None else f" +-{margin:.1f}")
-    if selection.control_gain is not None:
-        text += f"   control {selection.control_gain:+.3f} +-{selection.control_gain_margin:.3f} nats"
-    return text
+def _gain(selection: Selection | None) -> str:
+    """Return whether selection pays: it does above 1x and above +0."""
+    if selection is None or (selection.variance_ratio_mean is None and selection.control_gain is None):
+        return UNKNOWN
+    variance, control = selection.variance_ratio_mean, selection.control_gain
+    spread = _margin(selection.variance_ratio_margin, 2)
+    told = UNKNOWN if control is None else f"{control:+.3f}{_margin(selection.control_gain_margin, 3)} nats"
+    return f"random has {decimal(variance, 2)}{spread} times our variance   control arm {told}"
+
+
+def _margin(half_width: float | None, digits: int) -> str:
+    return "" if half_width is None else f" +-{half_width:.{digits}f}"
 
 
 def _staleness(selection: Selection) -> str:
