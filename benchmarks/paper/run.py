@@ -81,9 +81,10 @@ def arrivals(train: Samples, settings: Settings) -> Iterator[tuple[Tensor, Tenso
     value, label = torch.from_numpy(np.ascontiguousarray(train.input)), torch.from_numpy(noisy)
     memory = Reservoir(RESERVOIR, settings.seed)
     for position in stream.windows(train.label, settings.window, settings.stream, settings.seed):
-        again = memory.sample(round(settings.replay * settings.window))
-        memory.offer(position)
-        joined = torch.from_numpy(np.concatenate([position, again]))
+        joined = torch.from_numpy(position)
+        if settings.replay:
+            joined = torch.from_numpy(np.concatenate([position, memory.sample(round(settings.replay * len(position)))]))
+            memory.offer(position)
         yield value[joined], label[joined]
 
 
