@@ -98,6 +98,8 @@ class SelectionConfig:
     )
     weight_exponent: float = _key(1.0, "of the sample weights: 1 unbiased, 0 plain average", RATIO)
     statistics_decay: float = _key(0.9, "of the class statistics, per round", RATIO)
+    horizon_rounds: int = _key(500, "rounds that prove whether it pays; 0: it never rests", NOT_NEGATIVE)
+    rest_rounds: int = _key(5000, "random rounds until selection that did not pay is tried again", POSITIVE)
     device: str = _key("auto", "auto: the accelerator if there is one; cpu; cuda")
     threads: int = _key(1, "of the selector where it runs on the CPU", POSITIVE)
     micro_batch: int = _key(32, "samples that go through the first block together", POSITIVE, reloads=True)

@@ -21,6 +21,8 @@ from titand.learning.trainer import Learner
 from titand.runtime.arena import FILLED, FREE, Arena, ArenaLayout, create_arena
 from titand.runtime.parameters import ParameterBoard, create_parameters
 from titand.selection.coarse_filter import CoarseFilter
+from titand.selection.payoff import Payoff
+from titand.workers.judge import Judge
 from titand.workers.selector import Budgets, SelectorWorker
 from titand.workers.trainer import TrainerWorker
 
@@ -57,6 +59,7 @@ class Daemon:
             spec,
             coarse_filter,
             selector_of(method, settings.beta),
+            Judge(scoring, Payoff(0, 1), 1, lambda round: 0.0, torch.Generator()),
             settings.batch,
             Budgets(settings.candidates, settings.window, settings.window, 1000),
             0.0,

@@ -216,6 +216,7 @@ def _model(config: Config, trainer: Plain) -> training_pb.Model:
 
 def _selection(config: Config, reports: Reports) -> training_pb.Selection:
     selector, gain = reports.selector, reports.trainer.get("variance_ratio") or _NOTHING
+    control_gain, control_margin, control_rounds = selector.get("control_gain") or (None, None, 0)
     return training_pb.Selection(
         policy=selector.get("policy", config.selection.policy),
         candidate_budget=selector.get("candidate_budget", config.selection.candidates),
@@ -225,6 +226,13 @@ def _selection(config: Config, reports: Reports) -> training_pb.Selection:
         variance_ratio_rounds=gain.get("rounds", 0),
         staleness_round_counts=reports.trainer.get("staleness_round_counts", ()),
         device=selector.get("device", ""),
+        control_gain=control_gain,
+        control_gain_margin=control_margin,
+        control_gain_rounds=control_rounds,
+        mode=selector.get("mode", ""),
+        mode_reason=selector.get("mode_reason", ""),
+        mode_message=selector.get("mode_message", ""),
+        filter=selector.get("filter", config.selection.filter),
     )
 
 

@@ -26,7 +26,9 @@ from titand.runtime.boards import Boards, Memory
 from titand.runtime.descriptors import Descriptors, read_text
 from titand.runtime.parameters import ParameterBoard
 from titand.selection.coarse_filter import CoarseFilter
+from titand.selection.payoff import Payoff
 from titand.selection.selector import make_selector
+from titand.workers.judge import Judge
 from titand.workers.selector import Budgets, SelectorWorker
 from titand.workers.trainer import TrainerWorker
 
@@ -132,6 +134,13 @@ def build_selector(around: Surroundings) -> SelectorWorker:
         spec,
         coarse_filter,
         make_selector(selection.policy, **options),
+        Judge(
+            model,
+            Payoff(selection.horizon_rounds, selection.rest_rounds),
+            selection.horizon_rounds,
+            build_schedule(config),
+            torch.Generator().manual_seed(config.model.seed + 3),
+        ),
         config.training.batch_size,
         budgets_of(config),
         config.evaluation.held_out_ratio,

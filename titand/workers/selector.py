@@ -25,9 +25,10 @@ from titand.selection.candidates import CandidateSet
 from titand.selection.coarse_filter import CoarseFilter
 from titand.selection.importance import LastLayerGradient, Scores
 from titand.selection.sampling import Draw
-from titand.selection.selector import Selector
+from titand.selection.selector import Selector, make_selector
 from titand.telemetry.stages import Stages
 from titand.workers.held_out import HeldOut, is_held_out
+from titand.workers.judge import Judge
 from titand.workers.samples import SampleReader
 
 _PREQUENTIAL_DECAY = 0.98  # per window: the figure covers about the last fifty windows
@@ -53,6 +54,7 @@ class SelectorWorker:
         spec: what the samples are.
         coarse_filter: stage one.
         selector: stage two.
+        judge: says when stage two rests, and batches are random within the classes.
         batch_size: B.
         budgets: what may change between rounds.
         held_out_ratio: share of arrivals that is never trained on.
@@ -69,6 +71,7 @@ class SelectorWorker:
         spec: ModelSpec,
         coarse_filter: CoarseFilter,
         selector: Selector,
+        judge: Judge,
         batch_size: int,
         budgets: Budgets,
         held_out_ratio: float,
@@ -80,6 +83,8 @@ class SelectorWorker:
         self._spec = spec
         self._filter = coarse_filter
         self._selector = selector
+        self._random = make_selector("stratified")
+        self._judge = judge
         self._batch_size = batch_size
         self.budgets = budgets
         self._clock = clock
@@ -140,15 +145,7 @@ class SelectorWorker:
         candidates = self._filter.cut()
         self._filter.capacity = self.budgets.candidates
         self.window_size = 0
-        if self._selector.needs_scores:
-            with self.stages.timed("score"):
-                scores, feature = self._score(candidates)
-            self._judge(candidates, scores)
-            if self._filter.needs_feature:
-                self._filter.learn(candidates.label, feature, scores.gradient.norm())
-        else:
-            scores = None
-        draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
+        draw = self._choose(candidates, permit.round)
         slots = self._hand_over(candidates, draw, permit.round)
         took_ns = self._clock.monotonic_ns() - start
         self.stages.record("select", took_ns)
@@ -168,6 +165,22 @@ class SelectorWorker:
             },
         )
 
+    def _choose(self, candidates: CandidateSet, round: int) -> Draw:
+        if self._judge.is_resting:
+            self._judge.after_rest()
+            return self._random.select(candidates, None, self._batch_size, self._generator)
+        if not self._selector.needs_scores:
+            return self._selector.select(candidates, None, self._batch_size, self._generator)
+        with self.stages.timed("score"):
+            scores, feature = self._score(candidates)
+        self._count_right(candidates, scores)
+        if self._filter.needs_feature:
+            self._filter.learn(candidates.label, feature, scores.gradient.norm())
+        draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
+        with self.stages.timed("judge"):
+            self._judge.after_selection(candidates, scores.gradient.hidden, draw, round)
+        return draw
+
     def _score(self, candidates: CandidateSet) -> tuple[Scores, Tensor]:
         forward = scoring.score(self._parameters.model, self._reader.inputs(candidates.key))
         label = candidates.label.to(forward.logits.device)
@@ -179,7 +192,7 @@ class SelectorWorker:
         )
         return scores, forward.feature
 
-    def _judge(self, candidates: CandidateSet, scores: Scores) -> None:
+    def _count_right(self, candidates: CandidateSet, scores: Scores) -> None:
         """Count right answers on arrivals that no update has seen; each stands for its stage weight."""
         is_right = scores.probability.argmax(dim=1).cpu() == candidates.label
         self._right = self._right * _PREQUENTIAL_DECAY + float(candidates.stage_weight[is_right].sum())
@@ -258,6 +271,7 @@ class SelectorWorker:
             "window_size": self.window_size,
             "invalid_count": self.invalid_count,
             "evaluation": evaluation,
+            **self._judge.report(),
             "stages": self.stages.to_plain(),
         }
 
