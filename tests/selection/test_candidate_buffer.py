@@ -54,6 +54,16 @@ def test_shares_are_within_one_of_their_quota(order, capacity):
         assert abs(kept[stratum] - capacity * count / len(order)) <= 1
 
 
+@given(st.permutations([(0, 1.0)] * 40 + [(1, 3.0)] * 40), st.integers(8, 24))
+def test_a_quota_follows_the_sizes_that_arrived(order, capacity):
+    buffer = CandidateBuffer(capacity)
+    fill(buffer, [(stratum, size, 0.5) for stratum, size in order])
+
+    kept = Counter(stratum for stratum, _ in buffer)
+
+    assert abs(kept[1] - 0.75 * capacity) <= 1
+
+
 def test_a_rare_stratum_keeps_its_only_item_for_as_long_as_another_has_two():
     buffer = CandidateBuffer(5)
     fill(buffer, [(0, 1.0, 0.0), *[(1, 1.0, 0.0)] * 500, (2, 1.0, 0.0)])

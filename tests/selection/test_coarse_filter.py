@@ -199,7 +199,7 @@ def test_a_state_is_a_copy():
 
 
 def test_the_state_of_another_rule_or_model_is_refused():
-    with pytest.raises(ValueError, match=r"lacks early_exit\.arrived"):
+    with pytest.raises(ValueError, match=r"lacks early_exit\.record"):
         coarse_filter("predicted").restore(coarse_filter("stratified").state())
     other = CoarseFilter(CLASSES, 5, WIDTH + 1, generator=torch.Generator())
     with pytest.raises(ValueError, match="mean: expected shape"):
@@ -235,7 +235,20 @@ def test_windows_do_not_know_of_each_other():
     coarse.cut()
 
     assert coarse.offer(range(5), label[:5], feature[:5]) == []
-    assert coarse.cut().stage_weight.tolist() == [1.0] * 5
+    candidates = coarse.cut()
+    assert candidates.stage_weight.tolist() == [1.0] * 5
+    assert candidates.window_size == 5
+
+
+def test_class_statistics_fade_with_every_window():
+    coarse = coarse_filter(decay=0.5)
+    label, feature = arrivals(60)
+    count = torch.bincount(label, minlength=CLASSES).double()
+
+    for faded in (0.5, 0.75, 0.875):
+        offer_all(coarse, label, feature)
+        coarse.cut()
+        torch.testing.assert_close(coarse.state()["statistics.weight"], faded * count)
 
 
 @pytest.mark.parametrize("label", [-1, CLASSES])

@@ -82,6 +82,18 @@ def test_the_chances_follow_the_candidates_whatever_their_order():
         assert [straight[i] for i in order] == pytest.approx(list(shuffled))
 
 
+def test_a_candidate_that_stands_for_many_counts_as_that_gradient_times_as_many():
+    window = make_window(size=12, class_count=3)
+    times = torch.rand(12, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 4 + 1
+    gram = window.scores.gradient.gram()
+
+    weighted = class_design(window.candidates(stage_weight=times), gram, 5)
+    plain = class_design(window.candidates(), times.unsqueeze(1) * gram * times, 5)
+
+    assert weighted.stratum == plain.stratum
+    assert weighted.probability == pytest.approx(plain.probability)
+
+
 def test_a_class_whose_gradients_agree_gets_one_draw_and_one_that_scatters_the_rest():
     # Norms are equal, so importance sampling would split the draws evenly.
     residual = torch.tensor([[0.5, -0.5]] * 12, dtype=torch.float64)
