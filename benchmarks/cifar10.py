@@ -62,8 +62,6 @@ def batch_of(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
             in_labels = text == b"labels"
         elif in_labels and opcode.name in ("BININT1", "BININT", "INT"):
             labels.append(int(argument))
-        elif in_labels and labels and opcode.name in ("APPENDS", "SETITEMS"):
-            in_labels = False
     image = np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32)
     return image, np.array(labels, np.int64)
 
