@@ -58,7 +58,7 @@ class Service:
 
     def train(self, count: int = 200) -> Any:
         """Push samples and wait until they have been trained on; return the training then."""
-        rounds = self.ask("training")["round_count"]
+        rounds = self.until("True")["round_count"]  # the front may be on its way back
         self.ask("push", str(count))
         trained = f"training.round_count > {rounds} and training.state == 'waiting'"
         return self.until(f"{trained} and training.sample_ledger.buffered_count == 0")

@@ -30,9 +30,9 @@ def main(verb: str, *arguments: str) -> object:
         return getattr(client, verb)()
 
 
-def push(client: titan.Client, count: int) -> object:
+def push(client: titan.Client, count: int) -> titan.PushTotals:
     """Push random samples, every label in turn."""
-    model = client.training().model
+    model = until(client, "True").model
     dice = random.Random(7)
     for number in range(count):
         client.push(dice.randbytes(model.input_spec.size_bytes), number % len(model.labels))
@@ -40,7 +40,7 @@ def push(client: titan.Client, count: int) -> object:
     return client.totals
 
 
-def until(client: titan.Client, expression: str) -> object:
+def until(client: titan.Client, expression: str) -> titan.Training:
     """Return the training once the expression is true of it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     last: object = None
