@@ -43,7 +43,8 @@ def busy():
         },
         selection={
             "policy": "cis", "device": "cuda:0", "batch_size": 10, "candidate_budget": 30,
-            "control_gain": 0.12, "control_gain_margin": 0.03, "variance_ratio_mean": 2.31, "variance_ratio_margin": 0.2,
+            "control_gain": 0.12, "control_gain_margin": 0.03, "variance_ratio_mean": 2.31,
+            "variance_ratio_margin": 0.2,
             "staleness_round_counts": [1, 99],
         },
         evaluation={"accuracy": 0.912, "accuracy_margin": 0.011, "sample_count": 1000, "version": 4100},

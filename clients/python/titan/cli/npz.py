@@ -51,9 +51,7 @@ def _ids(labels: Any, target: Target, path: str) -> list[int]:
 
 def _array(file: Any, key: str, path: str) -> Any:
     if key not in file.files:
-        raise Misused(
-            f"{path}: has no array '{key}', but {', '.join(file.files)}: name them with --samples and --labels"
-        )
+        raise Misused(f"{path}: has no array '{key}' but {', '.join(file.files)}; say --samples and --labels")
     try:
         return file[key]
     except ValueError as error:  # an array of objects would have to be unpickled

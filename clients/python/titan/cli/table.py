@@ -26,7 +26,7 @@ def pieces(path: str, target: Target, label_column: str | None = None) -> Iterat
         rows = enumerate(csv.reader(file), start=1)
         number, first = next(rows, (0, []))
         column = _place(first, label_column, path)
-        if not _is_heading(first, column):
+        if first and not _is_heading(first, column):
             _read(first, column, target, f"{path}:{number}", values, labels)
         for number, row in rows:
             if row:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from array import array
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from titan.errors import CorruptFile
 
@@ -37,47 +37,59 @@ def load_back(path: str, file_format: str) -> str:
     return _safetensors(path) if file_format == "safetensors" else _pt2(path)
 
 
+class Tensor(NamedTuple):
+    """A tensor as the header has it; sorts by its place."""
+
+    begin: int
+    end: int
+    name: str
+    data_type: str
+    item_count: int
+
+
 def _safetensors(path: str) -> str:
     """Check a safetensors file: every tensor at its place, nothing between or behind, no NaN or infinity."""
     with open(path, "rb") as file:
-        header, begin = _header(file, path)
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = 0
-        for name, entry in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]):
-            first, last = entry["data_offsets"]
-            if first != end or last - first != math.prod(entry["shape"]) * ITEM_BYTES.get(entry["dtype"], -1):
-                raise _corrupt(path, f"tensor '{name}' is not where its shape and its neighbours put it")
-            file.seek(begin + first)
-            _check_finite(path, name, entry["dtype"], file.read(last - first))
-            end = last
-        if begin + end != os.fstat(file.fileno()).st_size:
+        tensors, data_begin = _header(file, path)
+        reached = 0
+        for each in tensors:
+            if each.begin != reached or each.end - each.begin != each.item_count * ITEM_BYTES.get(each.data_type, -1):
+                raise _corrupt(path, f"tensor '{each.name}' is not where its shape and its neighbours put it")
+            file.seek(data_begin + each.begin)
+            _check_finite(path, each, file.read(each.end - each.begin))
+            reached = each.end
+        if data_begin + reached != os.fstat(file.fileno()).st_size:
             raise _corrupt(path, "the tensors do not cover the file")
-    numbers = sum(math.prod(entry["shape"]) for entry in tensors.values())
-    return f"{len(tensors)} tensors, {numbers:,} numbers, all finite"
+    return f"{len(tensors)} tensors, {sum(each.item_count for each in tensors):,} numbers, all finite"
 
 
-def _header(file: BinaryIO, path: str) -> tuple[dict[str, Any], int]:
+def _header(file: BinaryIO, path: str) -> tuple[list[Tensor], int]:
+    """Return the tensors in the order of the file, and where their bytes begin."""
     length = int.from_bytes(file.read(LENGTH_BYTES), "little")
     if length > min(HEADER_LIMIT, os.fstat(file.fileno()).st_size - LENGTH_BYTES):
         raise _corrupt(path, "its header is longer than itself")
     try:
-        header = json.loads(file.read(length))
-    except ValueError as error:
-        raise _corrupt(path, f"its header is no JSON ({error})") from None
-    if not isinstance(header, dict):
-        raise _corrupt(path, "its header is no table")
-    return header, LENGTH_BYTES + length
+        entries: dict[str, Any] = json.loads(file.read(length))
+        tensors = [
+            Tensor(int(begin), int(end), name, str(entry["dtype"]), math.prod(entry["shape"]))
+            for name, entry in entries.items()
+            if name != "__metadata__"
+            for begin, end in [entry["data_offsets"]]
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _corrupt(path, f"its header makes no sense ({error!r})") from None
+    return sorted(tensors), LENGTH_BYTES + length
 
 
-def _check_finite(path: str, name: str, data_type: str, data: bytes) -> None:
-    code = ARRAY_CODES.get(data_type)
-    if code is None:
+def _check_finite(path: str, tensor: Tensor, data: bytes) -> None:
+    code = ARRAY_CODES.get(tensor.data_type)
+    if code is None or len(data) != tensor.end - tensor.begin:  # a short read is told by the file's length
         return
     numbers = array(code, data)
     if sys.byteorder == "big":
         numbers.byteswap()
     if not math.isfinite(sum(numbers)) and not all(map(math.isfinite, numbers)):  # a sum is one quick look
-        raise _corrupt(path, f"tensor '{name}' holds a NaN or an infinity")
+        raise _corrupt(path, f"tensor '{tensor.name}' holds a NaN or an infinity")
 
 
 def _pt2(path: str) -> str:
