@@ -9,7 +9,7 @@ import math
 import struct
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from titan.v1 import sample_service_pb2 as samples_pb
 from titan.v1 import tensor_pb2
@@ -30,16 +30,14 @@ _FLOATS: Mapping[str, tuple[int, str, bytes]] = {
 }
 
 
-@dataclass(frozen=True)
-class Flaw:
+class Flaw(NamedTuple):
     """Why a sample is not taken."""
 
     reason: str
     message: str
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Neighbouring samples [start, stop) of a batch that are fine, or have the same flaw."""
 
     start: int
@@ -47,8 +45,7 @@ class Run:
     flaw: Flaw | None
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """A checked batch.
 
     Attributes:
@@ -91,7 +88,7 @@ class InputCheck:
 
     def columns(self, batch: samples_pb.SampleBatch) -> Columns:
         """Return the columns of a batch, and which of its samples are fine."""
-        labels, observed_ns, data = array("i", batch.labels), array("q", batch.observe_times_ns), batch.data
+        labels, observed_ns, data = array("i", batch.labels[:]), array("q", batch.observe_times_ns[:]), batch.data
         flaw = self._flaw_of_all(batch, len(labels), len(observed_ns), len(data))
         runs = [Run(0, len(labels), flaw)] if flaw else self._runs(labels, data)
         return Columns(memoryview(labels), memoryview(observed_ns), memoryview(data), runs)
