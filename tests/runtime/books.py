@@ -23,6 +23,7 @@ from titand.runtime.arena import (
     create_arena,
 )
 from titand.runtime.ledger import Ledger
+from titand.runtime.stream_table import StreamTable
 
 SAMPLE_BYTES = 3
 STORED = ("counters", "streams", "journal", "fates", "state", "number", "label", "observed_ns", "accepted_ns", "data")
@@ -133,7 +134,7 @@ class Books:
         return sum(run[1] for run in runs)
 
     def position(self, place: int):
-        return self.ledger._position(place)
+        return StreamTable(self.arena.streams).position(place)
 
     def write_down(self) -> int:
         """Enter into the books what was admitted since; return how many."""

@@ -16,7 +16,8 @@ import grpc
 from titan.v1 import sample_service_pb2 as samples_pb
 from titand.clock import Clock
 from titand.errors import InvalidRequest, Overloaded, TakenOver, TitanError, WorkerDown
-from titand.runtime.ledger import Ledger, StreamPosition
+from titand.runtime.ledger import Ledger
+from titand.runtime.stream_table import StreamPosition
 
 LONG_CALLS = 8  # watches, downloads, exports and reflection, at once
 NAME_BYTES = 64  # of a stream id or a producer

@@ -34,18 +34,15 @@ from titand.runtime.arena import (
     INVALID,
     RELEASED,
     SELECTED,
-    STREAM_BYTES,
-    STREAM_COUNT,
     TRAINED,
     Arena,
 )
+from titand.runtime.stream_table import POSITION_BYTES, StreamPosition, StreamTable, encode_position
 
 # Places of the counters in the arena. Numbers are stored in checkpoints too: never reuse one.
 PUSHED, SHED, REJECTED, ACCEPTED, LOST, TRANSACTIONS = 0, 1, 2, 3, 4, 5
 ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10}
 
-_ID_BYTES = 64
-_STREAM_FIELDS = struct.Struct("<qqqqq")  # last sequence, accepted, rejected, shed, last use
 _COUNTERS = struct.Struct(f"<{COUNTER_COUNT}q")
 _JOURNAL_HEAD = struct.Struct("<BBHi")  # valid, new state, run count, stream
 _RUN = struct.Struct("<II")
@@ -87,16 +84,6 @@ class LedgerCounts:
 
 
 @dataclass(frozen=True)
-class StreamPosition:
-    """How far a producer's stream is settled."""
-
-    sequence: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    shed: int = 0
-
-
-@dataclass(frozen=True)
 class Fate:
     """What became of a sample.
 
@@ -123,6 +110,7 @@ class Ledger:
         self._arena = arena
         self._filled = filled
         self._clock = clock
+        self._streams = StreamTable(arena.streams)
         self._lock = threading.Lock()
         self._uses = 0
         self._touched = 0  # slots from here on have used no memory since it was last given back
@@ -178,7 +166,7 @@ class Ledger:
             counters[PUSHED] += rejected + shed
             counters[REJECTED] += rejected
             counters[SHED] += shed
-            old = self._position(stream)
+            old = self._streams.position(stream)
             position = StreamPosition(sequence, old.accepted, old.rejected + rejected, old.shed + shed)
             self._commit(counters, [], FREE, stream, position)
 
@@ -205,20 +193,15 @@ class Ledger:
         Raises:
             LookupError: every place is in use.
         """
-        wanted = stream_id.encode()[:_ID_BYTES].ljust(_ID_BYTES, b"\0")
+        table = self._streams
         with self._lock:
-            free = [place for place in range(STREAM_COUNT) if place not in in_use]
-            if stream_id:
-                for place in free:
-                    if self._stream_id(place) == wanted:
-                        return place, self._position(place)
-            if not free:
-                raise LookupError("all places of streams are in use")
-            # One that cannot be resumed anyway goes first.
-            place = min(free, key=lambda place: (any(self._stream_id(place)), self._fields(place)[4]))
-            self._set_stream_id(place, bytes(_ID_BYTES))  # first nobody's, then empty, then the new one's
+            known = table.find(stream_id, in_use)
+            if known is not None:
+                return known, table.position(known)
+            place = table.least_needed(in_use)
+            table.name(place, "")  # first nobody's, then empty, then the new one's
             self._commit(list(self._arena.counters), [], FREE, place, StreamPosition())
-            self._set_stream_id(place, wanted)
+            table.name(place, stream_id)
             return place, StreamPosition()
 
     def fate(self, number: int) -> Fate | None:
@@ -291,7 +274,7 @@ class Ledger:
         counters = list(arena.counters)
         counters[PUSHED] += done
         counters[ACCEPTED] += done
-        old = self._position(stream)
+        old = self._streams.position(stream)
         position = StreamPosition(sequence + done - 1, old.accepted + done, old.rejected, old.shed)
         self._commit(counters, runs, FILLED, stream, position)
         return first, done
@@ -359,7 +342,7 @@ class Ledger:
             (
                 _JOURNAL_HEAD.pack(0, new_state, len(runs), stream),
                 _COUNTERS.pack(*counters),
-                _STREAM_FIELDS.pack(position.sequence, position.accepted, position.rejected, position.shed, used_ns),
+                encode_position(position, used_ns),
                 *(_RUN.pack(*run) for run in runs),
             )
         )
@@ -376,9 +359,8 @@ class Ledger:
         arena.counters[:] = journal[offset : offset + _COUNTERS.size].cast("q")
         offset += _COUNTERS.size
         if stream >= 0:
-            place = _fields_of(stream)
-            arena.streams[place : place + _STREAM_FIELDS.size] = journal[offset : offset + _STREAM_FIELDS.size]
-        offset += _STREAM_FIELDS.size
+            self._streams.write(stream, journal[offset : offset + POSITION_BYTES])
+        offset += POSITION_BYTES
         for start, count in _RUN.iter_unpack(journal[offset : offset + run_count * _RUN.size]):
             stop = start + count
             if new_state == FREE or bytes(arena.state[start:stop]) == bytes(count):
@@ -389,25 +371,6 @@ class Ledger:
                 if arena.state[slot] == FREE:
                     arena.state[slot] = new_state
         journal[0] = 0
-
-    # ---- the table of streams
-
-    def _stream_id(self, place: int) -> bytes:
-        return bytes(self._arena.streams[place * STREAM_BYTES : place * STREAM_BYTES + _ID_BYTES])
-
-    def _set_stream_id(self, place: int, stream_id: bytes) -> None:
-        self._arena.streams[place * STREAM_BYTES : place * STREAM_BYTES + _ID_BYTES] = stream_id
-
-    def _fields(self, place: int) -> tuple[int, ...]:
-        fields = _fields_of(place)
-        return _STREAM_FIELDS.unpack(self._arena.streams[fields : fields + _STREAM_FIELDS.size])
-
-    def _position(self, place: int) -> StreamPosition:
-        return StreamPosition(*self._fields(place)[:4])
-
-
-def _fields_of(place: int) -> int:
-    return place * STREAM_BYTES + _ID_BYTES
 
 
 def _numbers(first: int, count: int) -> array[int]:
