@@ -76,7 +76,7 @@ def initialise(model: SplitModel, generator: Generator) -> None:
     Convolutions and hidden layers: He normal, variance 2 / fan_in (arXiv:1502.01852). Head: standard deviation 0.01, so
     that the first predictions are nearly even and the first steps small. Biases 0, normalisations 1 and 0, the last
     scale of a residual branch 0. The bias of a convolutional head 1: the same for all classes, it changes no
-    prediction, but switches every class on at every position; started at 0 half of them are off, some for good.
+    prediction, but switches every class on nearly everywhere; started at 0 half of them are off, some for good.
     """
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
