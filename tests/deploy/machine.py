@@ -34,7 +34,7 @@ MASKED = (
     *("systemd-networkd.service", "systemd-networkd.socket", "systemd-udevd.service", "systemd-udev-trigger.service"),
     *("systemd-firstboot.service", "systemd-random-seed.service", "ldconfig.service", "systemd-hwdb-update.service"),
     *("systemd-update-utmp.service", "systemd-journal-catalog-update.service", "dev-hugepages.mount"),
-    *("sys-kernel-debug.mount", "sys-kernel-tracing.mount"),
+    *("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dbus.service", "dbus.socket"),
 )
 PREFIX = "titand-machine-"  # and the process id of the tests
 NAMESPACES = ("-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--")
