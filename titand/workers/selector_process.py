@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import Any
 
 from titand.clock import Clock
 from titand.config import with_changes
@@ -140,10 +141,19 @@ class _SelectorLoop:
         self._take_settings()
         selection = self._around.config.selection
         content = {"state": "ready", "policy": selection.policy, "filter": selection.filter, **self._worker.report()}
-        boards.write("selector", content)
+        boards.write("selector", {**content, "health": self._health()})
         if now - self._remembered_ns > _STATE_SECONDS * 1e9:
             self._remembered_ns = now
             self._around.memory.write(selector_state_bytes(self._worker))
+
+    def _health(self) -> list[dict[str, Any]]:
+        if not (count := self._worker.invalid_count):
+            return []
+        text = (
+            f"{count} samples gave scores that are not finite and were rejected. If it goes on, the parameters have"
+            " diverged: lower training.learning_rate, and begin anew from a snapshot (model.initial)."
+        )
+        return [{"code": "SCORES_NOT_FINITE", "severity": "warning", "message": text, "since_ns": 0}]
 
     def _take_settings(self) -> None:
         report = self._around.boards.read("settings")
