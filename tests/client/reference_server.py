@@ -49,6 +49,7 @@ class Script:
             before; None or the end of the list: it does not.
         verdict: of each sample, by its sequence: "accept", "reject" or "shed".
         acknowledge_every: batches per acknowledgement.
+        backoff_seconds: asked for in every acknowledgement.
         forgets: whether a broken stream starts from nothing, as after a restart of the daemon.
         refuse: aborts the opening of a stream, while it is there.
         gate: batches are read only while it is set.
@@ -59,6 +60,7 @@ class Script:
     drops: list[tuple[int, bool] | None] = field(default_factory=list)
     verdict: Callable[[int], str] = lambda sequence: "accept"
     acknowledge_every: int = 1
+    backoff_seconds: float = 0.0
     forgets: bool = False
     refuse: Callable[[grpc.ServicerContext], None] | None = None
     gate: threading.Event = field(default_factory=threading.Event)
@@ -217,6 +219,8 @@ class ReferenceServer:
         said = Acknowledgement(
             acknowledged_sequence=stream.acknowledged, accepted=runs, refusals=refusals, credit=self.script.credit
         )
+        if self.script.backoff_seconds:
+            said.backoff_duration.FromNanoseconds(int(self.script.backoff_seconds * 1e9))
         runs.clear()
         refusals.clear()
         return PushSamplesResponse(acknowledgement=said)

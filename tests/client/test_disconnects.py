@@ -51,14 +51,16 @@ async def push_with_tasks(address, pushes, refusals):
     drops=st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=4),
     credit=st.sampled_from([1, 5, 64, 1000]),
     acknowledge_every=st.integers(1, 3),
+    backoff=st.sampled_from([0.0, 0.0, 0.004]),
     verdicts=st.lists(st.sampled_from(["accept", "accept", "reject", "shed"]), min_size=1, max_size=5),
 )
 @settings(max_examples=25, deadline=None)
-def test_each_sample_is_settled_once_and_in_order(library, pushes, drops, credit, acknowledge_every, verdicts):
+def test_each_sample_is_settled_once_and_in_order(library, pushes, drops, credit, acknowledge_every, backoff, verdicts):
     script = Script(
         credit=credit,
         drops=list(drops),
         acknowledge_every=acknowledge_every,
+        backoff_seconds=backoff,
         verdict=lambda sequence: verdicts[sequence % len(verdicts)],
     )
     refusals = []

@@ -129,6 +129,13 @@ def test_a_batch_larger_than_the_credit_goes_through_in_parts(serve, client_of):
     assert server.most_under_way <= 3
 
 
+def test_a_server_that_asks_for_a_pause_gets_it_and_then_everything(serve, client_of):
+    server = serve(Script(credit=10, backoff_seconds=0.01))
+    with client_of(server) as client:
+        client.push_batch(SAMPLE * 50, [0] * 50)
+        assert client.flush(30).accepted == 50
+
+
 def test_try_push_takes_what_there_is_room_for(serve, client_of):
     server = serve()
     with client_of(server) as client:

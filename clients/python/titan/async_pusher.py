@@ -117,11 +117,15 @@ class AsyncPusher:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            try:
-                await asyncio.wait_for(self._news.wait(), left)
-            except asyncio.TimeoutError:
-                return is_so()
+            await self._next_news(left)
         return True
+
+    async def _next_news(self, seconds: float | None) -> None:
+        """Wait until the stream has moved on, at most so long."""
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
 
     # ---- the connection's side -------------------------------------------------------------------------------
 
@@ -166,7 +170,7 @@ class AsyncPusher:
             now = time.monotonic()
             due = self.stream.due(now)
             if due is None or due > now:
-                await self._wait(self._is_due, None if due is None else due - now)
+                await self._next_news(None if due is None else due - now)
                 continue
             try:
                 return self.stream.take(now)
@@ -174,11 +178,6 @@ class AsyncPusher:
                 self.stream.fail(error)
                 self._tell()
         return None
-
-    def _is_due(self) -> bool:
-        now = time.monotonic()
-        due = self.stream.due(now)
-        return self.stream.is_done or (due is not None and due <= now)
 
     def _receive(self, response: PushSamplesResponse) -> None:
         self.refusals.note(wire.receive(self.stream, response, time.monotonic()))

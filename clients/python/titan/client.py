@@ -307,5 +307,5 @@ class Client:
 
 def new_stream(producer: str | None = None) -> PushStream:
     """Return a stream that nobody else has, pushed by the given producer, by default this program."""
-    name = f"{os.path.basename(sys.argv[0]) or 'python'}[{os.getpid()}]" if producer is None else producer
-    return PushStream(uuid.uuid4().hex, name[:64])
+    program = f"{os.path.basename(sys.argv[0])[:40] or 'python'}[{os.getpid()}]"
+    return PushStream(uuid.uuid4().hex, program if producer is None else producer)
