@@ -57,6 +57,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--rounds", type=int, default=2000)
     run.add_argument("--every", type=int, default=25, help="rounds between two points of the curve")
     run.add_argument("--beta", type=_numbers, default=[1.0], help="exponents of the sample weights")
+    run.add_argument("--least", type=_numbers, default=[1e-6], help="least importance, as a share of the mean")
     run.add_argument("--candidates", type=_numbers, default=[30])
     run.add_argument("--noise", type=_numbers, default=[0.0])
     run.add_argument("--imbalance", type=float, default=1.0)
@@ -79,8 +80,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def grid(options: argparse.Namespace) -> Iterator[Settings]:
     """Yield the wanted runs, seed by seed, so that what a budget leaves unfinished is the same for all methods."""
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    axes = itertools.product(seeds, options.noise, options.lrs, options.methods, options.candidates, options.beta)
-    for seed, noise, rate, method, candidates, beta in axes:
+    axes = itertools.product(
+        seeds, options.noise, options.lrs, options.methods, options.candidates, options.beta, options.least
+    )
+    for seed, noise, rate, method, candidates, beta, least in axes:
         kind = METHODS[method]
         yield Settings(
             options.task,
@@ -90,6 +93,7 @@ def grid(options: argparse.Namespace) -> Iterator[Settings]:
             options.rounds,
             candidates=int(candidates) if kind.rule else 30,
             beta=beta if kind.has_weights else 1.0,
+            least=least if kind.policy == "cis" else 1e-6,
             rule=options.rule if kind.has_weights else "",
             rate_rule=options.rate_rule if kind.has_weights else "",
             noise=noise,

@@ -16,7 +16,7 @@ from benchmarks.paper.tasks import TASKS
 
 REFERENCE = "rs"
 LEAST_SEEDS = 5  # fewer are shown nowhere: seeds differ by more than methods do
-OWN = ("method", "candidates", "beta", "rule", "rate_rule", "replay", "delay")
+OWN = ("method", "candidates", "beta", "least", "rule", "rate_rule", "replay", "delay")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Arm:
         own, method = self.settings, METHODS[self.settings.method]
         options = [f"C {own.candidates}"] if method.rule and own.candidates != 30 else []
         options += [own.rule] if own.rule else [f"beta {own.beta:g}"] if own.beta != 1 else []
+        options += [f"least {own.least:g}"] if own.least != 1e-6 else []
         options += [own.rate_rule] if own.rate_rule else []
         options += [f"replay {own.replay:g}"] if own.replay else []
         options += ["no delay"] if not own.delay else []

@@ -49,10 +49,13 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def selector_of(method: Method, beta: float) -> Selector:
+def selector_of(method: Method, beta: float = 1.0, least: float = 1e-6) -> Selector:
     """Return the selector of a method.
 
     >>> selector_of(METHODS["is"], 0.5)
     ISSelector(weight_exponent=0.5)
     """
-    return make_selector(method.policy, **({"weight_exponent": beta} if method.has_weights else {}))
+    options = {"weight_exponent": beta} if method.has_weights else {}
+    if method.policy == "cis":
+        options["least_importance"] = least
+    return make_selector(method.policy, **options)

@@ -23,6 +23,7 @@ class Settings:
         batch: samples that are trained on in a round, B.
         candidates: what the coarse filter leaves of a window, C; whole-window methods ignore it.
         beta: exponent of the sample weights, 1 unbiased to 0 plain average.
+        least: importance below this share of the mean counts as this share; of C-IS.
         rule: what sets beta during the run, a name of `rules.RULES`; "" for a constant.
         rate_rule: what raises the rate with the gain, likewise.
         decay: factor of the step schedule.
@@ -46,6 +47,7 @@ class Settings:
     batch: int = 10
     candidates: int = 30
     beta: float = 1.0
+    least: float = 1e-6
     rule: str = ""
     rate_rule: str = ""
     decay: float = 0.95

@@ -76,7 +76,7 @@ class Choosing:
     def choose(self, raw: Tensor) -> Chosen:
         """Choose the batch from the candidates of the window that `raw` is of, with the model as it is."""
         candidates = self._filter.cut()
-        selector = selector_of(self._method, self.beta)
+        selector = selector_of(self._method, self.beta, self._settings.least)
         scores = self._score(candidates, raw) if selector.needs_scores else None
         draw = selector.select(candidates, scores, self._settings.batch, self._generator)
         position = torch.tensor(candidates.key, dtype=torch.int64)[draw.index]

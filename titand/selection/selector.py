@@ -20,9 +20,7 @@ from titand.selection.gain import variance_ratio
 from titand.selection.importance import Scores
 from titand.selection.sampling import Design, Draw, check_exponent, design_of, draw_rows, temper
 
-# Importance below this share of the mean counts as this share. It bounds the sample weights whatever a
-# converged model scores, and adds no bias, because chance and weight both come from the bounded value.
-LEAST_IMPORTANCE = 1e-6
+LEAST_IMPORTANCE = 1e-6  # where nothing is asked for: no importance is zero
 
 
 class Selector(Protocol):
@@ -65,15 +63,21 @@ class CISSelector:
         weight_exponent: beta in [0, 1]. Weights become w^beta, scaled so that their mean is
             (mean w)^beta: 1 is unbiased; 0 is the plain average of the paper's section II-A, which
             emphasises samples of large gradient.
+        least_importance: importance below this share of the mean counts as this share. It bounds the sample
+            weights whatever a converged, or outdated, model scores, and adds no bias, because chance and weight
+            both come from the bounded value.
 
     References:
         C. Gong et al., arXiv:2505.16563. J. Neyman, J. R. Stat. Soc. 97 (1934) 558-625.
     """
 
     weight_exponent: float = 1.0
+    least_importance: float = LEAST_IMPORTANCE
 
     def __post_init__(self) -> None:
         check_exponent(self.weight_exponent)
+        if not 0 < self.least_importance <= 1:
+            raise ValueError(f"least importance: expected a number in (0, 1], got {self.least_importance}")
 
     @property
     def needs_scores(self) -> bool:
@@ -88,7 +92,7 @@ class CISSelector:
 
     def _choose(self, candidates: CandidateSet, scores: Scores, batch_size: int, generator: torch.Generator) -> Draw:
         gram = scores.gradient.gram().cpu()
-        design = class_design(candidates, gram, batch_size)
+        design = class_design(candidates, gram, batch_size, self.least_importance)
         row = draw_rows(design, candidates.label.tolist(), generator)
         weight = unbiased_weight(candidates, design, row)
         gain = variance_ratio(candidates, design, gram, len(row))
@@ -130,17 +134,20 @@ class UniformSelector:
         return Draw(row, unbiased_weight(candidates, design, row))
 
 
-def class_design(candidates: CandidateSet, gram: Tensor, batch_size: int) -> Design:
+def class_design(
+    candidates: CandidateSet, gram: Tensor, batch_size: int, least_importance: float = LEAST_IMPORTANCE
+) -> Design:
     """Return the chances that C-IS gives to K candidates: a function of them alone, whatever their order.
 
     Args:
         candidates: K >= 1 of them.
         gram: [K, K] float64, <g_i, g_j>, finite.
         batch_size: B, >= 1.
+        least_importance: see `CISSelector`.
     """
     label, stage_weight = candidates.label, candidates.stage_weight
     norm = gram.diagonal().clamp(min=0).sqrt()
-    least = LEAST_IMPORTANCE * float(norm.mean())
+    least = least_importance * float(norm.mean())
     size = stage_weight * (norm.clamp(min=least) if least > 0 else 1)
     _, dense = torch.unique(label, return_inverse=True)
     member = torch.nn.functional.one_hot(dense).double()  # [K, A]
@@ -188,8 +195,8 @@ def make_selector(policy: str, **options: float) -> Selector:
             option, or not that value.
 
     Example:
-        >>> make_selector("cis", weight_exponent=0.5)
-        CISSelector(weight_exponent=0.5)
+        >>> make_selector("is", weight_exponent=0.5)
+        ISSelector(weight_exponent=0.5)
     """
     if policy not in POLICIES:
         nearest = difflib.get_close_matches(policy, POLICIES, n=1, cutoff=0.0)[0]
