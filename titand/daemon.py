@@ -87,7 +87,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     """Run the daemon until it is told to stop; return the exit status.
 
     Raises:
-        AlreadyRunning: another daemon holds the runtime folder.
+        AlreadyRunning: another daemon holds the runtime or the state folder.
         StorageError: a folder cannot be used.
     """
     clock = SystemClock()
@@ -95,7 +95,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     state, runtime = Path(config.service.state_directory), Path(config.service.runtime_directory)
     for folder in (state, state / "checkpoints", state / "snapshots", runtime):
         _make_folder(folder)
-    lock = _take_lock(runtime)
+    locks = [_take_lock(folder) for folder in sorted({runtime.resolve(), state.resolve()})]
     for folder in (state / "checkpoints", state / "snapshots"):
         for leftover in remove_partials(folder):
             log.info("removed what an interrupted write left", path=leftover)
@@ -156,7 +156,8 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     try:
         return supervisor.run()
     finally:
-        os.close(lock)
+        for lock in locks:
+            os.close(lock)
         front_end.close()
         trainer_end.close()
 
@@ -231,8 +232,8 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _take_lock(runtime: Path) -> int:
-    path = runtime / "titand.lock"
+def _take_lock(folder: Path) -> int:
+    path = folder / "titand.lock"
     with refusals_of(path):
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
@@ -242,12 +243,15 @@ def _take_lock(runtime: Path) -> int:
             os.close(lock)
             raise AlreadyRunning(
                 "ALREADY_RUNNING",
-                f"Another titand, process {owner}, serves {runtime}.",
+                f"Another titand, process {owner}, uses {folder}.",
                 "Stop it, or give this one its own service.runtime_directory and service.state_directory.",
                 {"pid": owner},
             ) from error
+    try:
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
+    except OSError:
+        pass  # a full disk: the lock holds, only its owner's number is not known to others
     return lock
 
 
