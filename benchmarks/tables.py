@@ -1,0 +1,125 @@
+"""Rebuild the tables of docs/performance.md from the kept results.
+
+    python -m benchmarks.tables
+
+Each table stands between two marks that name its result; the words around them are left as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import RESULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+MARKS = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Plain = Mapping[str, Any]
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(MARKS.sub(_fill, PAGE.read_text()))
+
+
+def _fill(match: re.Match[str]) -> str:
+    name = match[2]
+    result = json.loads((RESULTS / f"{name}.json").read_text())
+    machine = result["machine"]
+    origin = (
+        f"\n`{result['command']}`, commit {result['revision']}, {machine['processor']}, {machine['cores']} cores, Python"
+        f" {machine['python']}, load {machine['load_average']:.1f} at the end.\n"
+    )
+    return match[1] + TABLES[name](result) + origin + match[3]
+
+
+def _range(value: Plain | None, digits: int = 2) -> str:
+    """Return a median with least and most."""
+    if value is None:
+        return "-"
+    return f"{value['median']:.{digits}f} ({value['least']:.{digits}f} to {value['most']:.{digits}f})"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _ingest(result: Plain) -> str:
+    rows = [
+        ("samples per second", _range(result["samples_per_second"], 0), _range(result["raw_samples_per_second"], 0)),
+        ("server CPU per sample, us", _range(result["server_cpu_us_per_sample"]),
+         _range(result["raw_server_cpu_us_per_sample"])),
+        ("client CPU per sample, us", _range(result["client_cpu_us_per_sample"]), "-"),
+        ("server CPU, ratio", _range(result["server_cpu_over_raw"]), "1"),
+        ("front, private memory, MB", f"{result['front_anon_megabytes']:.1f}", "-"),
+    ]  # fmt: skip
+    return _table(("", "titand", "bare socket"), rows)
+
+
+def _paced(result: Plain) -> str:
+    rows = [
+        ("front, share of a core", _range(result["front_core_percent"]) + " %"),
+        ("send to acknowledgement, median", _range(result["latency_p50_ms"]) + " ms"),
+        ("send to acknowledgement, p99", _range(result["latency_p99_ms"]) + " ms"),
+        ("rounds per second meanwhile", _range(result["rounds_per_second"])),
+    ]
+    return _table(("1,000 samples/s beside training", "median (least to most)"), rows)
+
+
+def _pipeline(result: Plain) -> str:
+    rows = [
+        (name, _range(row["alone_ms"]), _range(row["together_ms"]), _range(row["ratio"]), _range(row["select_ms"]),
+         _range(row["handover_ms"], 3))
+        for name, row in result.items() if isinstance(row, dict) and "ratio" in row
+    ]  # fmt: skip
+    head = ("model", "training alone, ms", "with selection, ms", "ratio", "selection, ms", "hand-over, ms")
+    return _table(head, rows)
+
+
+def _filter_cost(result: Plain) -> str:
+    rows = [
+        (name, _range(row["stratified_us"], 1), _range(row["predicted_us"], 1), _range(row["score_us"], 1),
+         f"1/{row['score_over_stratified']['median']:.0f}", f"1/{row['score_over_predicted']['median']:.1f}")
+        for name, row in result.items() if isinstance(row, dict) and "score_us" in row
+    ]  # fmt: skip
+    head = ("model", "stratified, us", "predicted, us", "full scoring, us", "ratio stratified", "ratio predicted")
+    return _table(head, rows)
+
+
+def _memory(result: Plain) -> str:
+    rows = []
+    for name, row in result.items():
+        if not isinstance(row, dict) or "by_process" not in row:
+            continue
+        parts = ", ".join(f"{p} {k['anon'] + k['shared']:.1f}" for p, k in row["by_process"].items())
+        rows.append((name, f"{row['bare_megabytes']:.1f}", f"{row['service_megabytes']:.1f}",
+                     f"{row['extra_megabytes']:.1f}", parts))  # fmt: skip
+    return _table(("model", "bare loop, MB", "whole service, MB", "extra, MB", "of which"), rows)
+
+
+def _start(result: Plain) -> str:
+    rows = [
+        ("start to first accepted sample", _range(result["first_accepted_seconds"]) + " s"),
+        ("start to first completed round", _range(result["first_round_seconds"]) + " s"),
+        ("`titanctl status`", _range(result["status_seconds"], 3) + " s"),
+        ("an empty Python program", _range(result["empty_python_seconds"], 3) + " s"),
+    ]
+    return _table(("", "median (least to most)"), rows)
+
+
+TABLES: Mapping[str, Callable[[Plain], str]] = {
+    "ingest": _ingest,
+    "paced": _paced,
+    "pipeline": _pipeline,
+    "filter_cost": _filter_cost,
+    "memory": _memory,
+    "start": _start,
+}
+
+
+if __name__ == "__main__":
+    main()
