@@ -135,7 +135,7 @@ class SampleService:
         )
 
     def _credit(self) -> int:
-        return max(CREDIT_SAMPLES, min(self._most_credit, self._ledger.free_count()))
+        return max(CREDIT_SAMPLES, self._ledger.free_count(self._most_credit))
 
     def _read(self, requests: Iterator[samples_pb.PushSamplesRequest], stream: PushStream) -> None:
         admission = Admission(

@@ -170,10 +170,14 @@ class Ledger:
             position = StreamPosition(sequence, old.accepted, old.rejected + rejected, old.shed + shed)
             self._commit(counters, [], FREE, stream, position)
 
-    def free_count(self) -> int:
-        """Return how many samples could be admitted now."""
+    def free_count(self, most: int | None = None) -> int:
+        """Return how many samples could be admitted now; with `most`, counting stops there."""
         state = bytes(self._arena.state)
-        return state.count(FREE) + sum(map(state.count, ENDED_COUNTER))
+        free = state.count(FREE)
+        if most is not None and free >= most:
+            return most
+        free += sum(map(state.count, ENDED_COUNTER))
+        return free if most is None else min(free, most)
 
     def counts(self) -> LedgerCounts:
         """Return the ledger of this very moment."""

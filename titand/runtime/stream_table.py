@@ -6,7 +6,7 @@ Only the ledger changes a position, and only in a transaction; see `ledger.py`.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from titand.runtime.arena import STREAM_BYTES, STREAM_COUNT
 
@@ -15,9 +15,8 @@ _POSITION = struct.Struct("<qqqqq")  # last sequence, accepted, rejected, shed, 
 POSITION_BYTES = _POSITION.size
 
 
-@dataclass(frozen=True)
-class StreamPosition:
-    """How far a producer's stream is settled."""
+class StreamPosition(NamedTuple):
+    """How far a producer's stream is settled; a tuple, since each batch makes two."""
 
     sequence: int = 0
     accepted: int = 0
