@@ -6,7 +6,8 @@ import pytest
 
 from tests.front.house import config_in
 from titan.v1.training_service_pb2 import HealthItem, Training
-from titand.front.status import Reports, duration, state_of, training_of
+from titand.front.state import Reports, state_of
+from titand.front.status import duration, training_of
 from titand.runtime.ledger import LedgerCounts
 
 COUNTS = LedgerCounts(55, 1, 2, 3, 4, 5, 6, 7, 8, 19)

@@ -8,7 +8,7 @@ from titan.v1 import sample_service_pb2 as samples_pb
 from titand.clock import Clock
 from titand.errors import InvalidRequest
 from titand.front.convert import Columns, Flaw, InputCheck
-from titand.front.streams import PushStream, Refusal
+from titand.front.push_stream import PushStream, Refusal
 from titand.runtime.ledger import Ledger
 from titand.telemetry.stages import Stages
 

@@ -14,7 +14,8 @@ from titand.config import Config
 from titand.errors import InvalidRequest, NotFound
 from titand.front.admission import Admission
 from titand.front.convert import InputCheck
-from titand.front.streams import PushStream, Streams
+from titand.front.push_stream import PushStream
+from titand.front.streams import Streams
 from titand.runtime.arena import (
     CANDIDATE,
     EVICTED,

@@ -237,28 +237,29 @@ def main(arguments: list[str] | None = None) -> int:
             log,
         )
     )
+    told_to_end = _on_sigterm()
     try:
         front.start()
     except ConfigError as error:
         log.error("cannot listen", reason=error.reason, message=str(error))
         return os.EX_CONFIG
     log.info("listens", folder=config.service.runtime_directory)
-    _wait_for_the_end(supervisor.fileno())
+    poll = select.poll()
+    poll.register(told_to_end, select.POLLIN)
+    poll.register(supervisor.fileno(), 0)  # hang-ups only: answers are for whoever asked
+    poll.poll()
     front.stop(GRACE_SECONDS)
     log.info("stopped")
     return 0
 
 
-def _wait_for_the_end(supervisor: int) -> None:
-    """Wait for SIGTERM, or for the other end of the supervisor's channel to be closed."""
+def _on_sigterm() -> int:
+    """Return a descriptor that can be read once SIGTERM has come."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda number, frame: None)  # the pipe tells
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor stops us in order
-    poll = select.poll()
-    poll.register(reading, select.POLLIN)
-    poll.register(supervisor, 0)  # hang-ups only: answers are for whoever asked
-    poll.poll()
+    return reading
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from titan.v1 import training_service_pb2 as training_pb
 from titand.clock import Clock
 from titand.config import Config
 from titand.errors import InvalidRequest, TitanError, WrongState
-from titand.front.status import Reports, training_of
+from titand.front.state import READY_STATES, Reports, state_of
+from titand.front.status import training_of
 from titand.front.streams import Streams
 from titand.runtime.boards import Boards
 from titand.runtime.channels import Asker
@@ -23,10 +24,6 @@ from titand.telemetry.stages import Stages
 WATCH_SECONDS = 0.1  # between two looks at the boards
 WAKE_SECONDS = 1.0  # a trainer that is busy sees the wish after its round anyway
 NOTE_CHARACTERS = 256
-
-READY_STATES = frozenset(
-    {training_pb.Training.STATE_ACTIVE, training_pb.Training.STATE_WAITING, training_pb.Training.STATE_PAUSED}
-)
 
 
 def read_reports(boards: Boards, front: Mapping[str, Any], hang_seconds: float) -> Reports:
@@ -132,7 +129,9 @@ class TrainingService:
 
     def is_ready(self) -> bool:
         """Whether the daemon does what it is there for: rounds run, or would if they might."""
-        return self.training().state in READY_STATES
+        config = self._config()
+        reports = read_reports(self._boards, {}, config.service.hang_seconds)
+        return state_of(reports, config.round_samples).state in READY_STATES
 
     def _wish(self, paused: bool, note: str) -> None:
         with self._wishing:
