@@ -1,9 +1,12 @@
 """The paper's evaluation.
 
     python -m benchmarks.paper run --task har --methods rs,titan --lrs 0.02,0.05 --seeds 5 --rounds 2000 --budget 30
+    python -m benchmarks.paper costs --task har
     python -m benchmarks.paper report
+    python -m benchmarks.paper check --budget 10
 
-Runs that are on file are not repeated, so a run that was stopped goes on where it was.
+Runs that are on file are not repeated, so `run` goes on where it was stopped. `report` rebuilds tables and curves from
+all runs on file; `check` repeats some of these, drawn by chance, and compares.
 """
 
 from __future__ import annotations
@@ -12,11 +15,11 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.measure import machine, revision
-from benchmarks.paper import store
+from benchmarks.paper import check, costs, report, store
 from benchmarks.paper.jobs import results
 from benchmarks.paper.methods import METHODS
 from benchmarks.paper.settings import Settings
@@ -24,18 +27,28 @@ from benchmarks.paper.tasks import TASKS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run or report."""
+    """Do what the verb says."""
     options = parse(arguments)
+    command = "python -m benchmarks.paper " + " ".join(arguments if arguments is not None else sys.argv[1:])
+    origin = {"command": command, "revision": revision(), "machine": machine_name()}
     if options.verb == "report":
-        from benchmarks.paper import report
-
-        report.write(options.folder)
+        report.write(options.folder, options.page)
         return 0
+    if options.verb == "costs":
+        measured = costs.measure(options.task, options.full)
+        costs.write(measured, options.folder / f"costs-{options.task}.json", **origin)
+        print(measured)
+        return 0
+    if options.verb == "check":
+        return check.repeat_some(options.folder, options.seed, options.jobs, 60 * options.budget)
+    return run(options, origin)
+
+
+def run(options: argparse.Namespace, origin: Mapping[str, str]) -> int:
+    """Run what is wanted and not on file."""
     wanted = store.missing(grid(options), options.folder)
     print(f"{len(wanted)} runs to do, {len(list(grid(options))) - len(wanted)} on file", flush=True)
     deadline = time.monotonic() + 60 * options.budget
-    command = "python -m benchmarks.paper " + " ".join(arguments if arguments is not None else sys.argv[1:])
-    origin = {"command": command, "revision": revision(), "machine": machine_name()}
     for settings, curve in results(wanted, options.jobs, deadline):
         store.append(store.Record(settings, curve, origin), options.folder)
         print(f"{settings.key} {curve.accuracy[-1] / 100:.1f} {curve.average_accuracy[-1] / 100:.1f}", flush=True)
@@ -48,31 +61,39 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    run = verbs.add_parser("run")
-    run.add_argument("--task", choices=TASKS, default="digits")
-    run.add_argument("--methods", type=_methods, default=["rs", "titan"])
-    run.add_argument("--lrs", type=_numbers, default=[0.05])
-    run.add_argument("--seeds", type=int, default=5)
-    run.add_argument("--first-seed", type=int, default=0)
-    run.add_argument("--rounds", type=int, default=2000)
-    run.add_argument("--every", type=int, default=25, help="rounds between two points of the curve")
-    run.add_argument("--beta", type=_numbers, default=[1.0], help="exponents of the sample weights")
-    run.add_argument("--least", type=_numbers, default=[1e-6], help="least importance, as a share of the mean")
-    run.add_argument("--candidates", type=_numbers, default=[30])
-    run.add_argument("--noise", type=_numbers, default=[0.0])
-    run.add_argument("--imbalance", type=float, default=1.0)
-    run.add_argument("--stream", default="shuffled")
-    run.add_argument("--replay", type=float, default=0.0)
-    run.add_argument("--momentum", type=float, default=0.0)
-    run.add_argument("--decay", type=float, default=0.95)
-    run.add_argument("--rule", default="", help="what sets the exponent during the run")
-    run.add_argument("--rate-rule", default="", help="what raises the rate with the gain")
-    run.add_argument("--no-delay", action="store_true", help="score each batch right before it is trained on")
-    run.add_argument("--full", action="store_true", help="true widths, whole test set")
-    run.add_argument("--budget", type=float, default=60.0, help="minutes after which no further run is begun")
-    run.add_argument("--jobs", type=int, default=1)
-    report = verbs.add_parser("report")
-    for each in (run, report):
+    running = verbs.add_parser("run")
+    running.add_argument("--task", choices=TASKS, default="digits")
+    running.add_argument("--methods", type=_methods, default=["rs", "titan"])
+    running.add_argument("--lrs", type=_numbers, default=[0.05])
+    running.add_argument("--seeds", type=int, default=5)
+    running.add_argument("--first-seed", type=int, default=0)
+    running.add_argument("--rounds", type=int, default=2000)
+    running.add_argument("--every", type=int, default=25, help="rounds between two points of the curve")
+    running.add_argument("--beta", type=_numbers, default=[1.0], help="exponents of the sample weights")
+    running.add_argument("--least", type=_numbers, default=[1e-6], help="least importance, as a share of the mean")
+    running.add_argument("--candidates", type=_numbers, default=[30])
+    running.add_argument("--noise", type=_numbers, default=[0.0])
+    running.add_argument("--imbalance", type=float, default=1.0)
+    running.add_argument("--stream", default="shuffled")
+    running.add_argument("--replay", type=float, default=0.0)
+    running.add_argument("--momentum", type=float, default=0.0)
+    running.add_argument("--decay", type=float, default=0.95)
+    running.add_argument("--rule", default="", help="what sets the exponent during the run")
+    running.add_argument("--rate-rule", default="", help="what raises the rate with the gain")
+    running.add_argument("--no-delay", action="store_true", help="score each batch right before it is trained on")
+    running.add_argument("--full", action="store_true", help="true widths, whole test set")
+    running.add_argument("--budget", type=float, default=60.0, help="minutes after which no further run is begun")
+    running.add_argument("--jobs", type=int, default=1)
+    measuring = verbs.add_parser("costs")
+    measuring.add_argument("--task", choices=TASKS, default="digits")
+    measuring.add_argument("--full", action="store_true", help="true widths")
+    reporting = verbs.add_parser("report")
+    reporting.add_argument("--page", type=Path, default=report.PAGE)
+    checking = verbs.add_parser("check")
+    checking.add_argument("--seed", type=int, default=0, help="of which runs are drawn")
+    checking.add_argument("--budget", type=float, default=10.0)
+    checking.add_argument("--jobs", type=int, default=1)
+    for each in (running, measuring, reporting, checking):
         each.add_argument("--folder", type=Path, default=store.FOLDER)
     return parser.parse_args(arguments)
 

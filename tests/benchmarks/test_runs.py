@@ -7,10 +7,11 @@ import re
 
 import pytest
 
-from benchmarks.paper import report, store
+from benchmarks.paper import costs, report, store
 from benchmarks.paper.__main__ import grid, main, parse
 from benchmarks.paper.arms import LEAST_SEEDS, conditions
 from benchmarks.paper.costs import Costs
+from benchmarks.paper.methods import METHODS
 from benchmarks.paper.run import Curve, run
 from benchmarks.paper.settings import Settings, settings_of
 from benchmarks.paper.store import Record
@@ -64,6 +65,14 @@ def test_what_a_spent_budget_left_is_done_by_the_next_call(tmp_path):
     assert len(kept(tmp_path)) == 1  # one is begun before the clock is looked at
     main([*SMALL, "--folder", str(tmp_path)])
     assert [json.loads(line)["settings"]["method"] for line in kept(tmp_path)] == ["rs", "titan"]
+
+
+def test_runs_side_by_side_are_the_runs_one_after_the_other(tmp_path):
+    for jobs in ("1", "2"):
+        main([*SMALL, "--jobs", jobs, "--folder", str(tmp_path / jobs)])
+    one, two = ({each.settings.key: each.curve.accuracy for each in store.records(tmp_path / j)} for j in ("1", "2"))
+    assert one == two
+    assert len(one) == 2
 
 
 def test_a_line_names_its_command_revision_and_machine(tmp_path):
@@ -156,3 +165,20 @@ def test_the_pages_are_rebuilt_from_what_is_kept(tmp_path, capsys):
     assert "| titan | 0.1 | 5 |" in markdown
     assert "<td>titan</td><td>0.1</td><td>5</td>" in page
     assert not re.search(r'(src|href)="(?!data:)', page)  # self-contained
+
+
+def test_a_kept_run_that_is_repeated_is_equal_and_a_forged_one_is_found_out(tmp_path, capsys):
+    main([*SMALL, "--methods", "rs", "--folder", str(tmp_path)])
+    assert main(["check", "--folder", str(tmp_path)]) == 0
+    assert "equal" in capsys.readouterr().out
+    (record,) = store.records(tmp_path)
+    better = Curve((9900, 9900), (9900, 9900), None, 0, 1.0)
+    store.append(Record(record.settings, better, record.origin), tmp_path)
+    assert main(["check", "--folder", str(tmp_path)]) == 1
+
+
+def test_costs_are_measured_for_every_method_and_kept(tmp_path):
+    main(["costs", "--task", "digits", "--folder", str(tmp_path)])
+    found = costs.read(tmp_path / "costs-digits.json")
+    assert set(found.select) == set(METHODS)
+    assert min(found.train, found.feature, *found.select.values()) > 0
