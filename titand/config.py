@@ -193,6 +193,16 @@ class Config:
         )
 
     @property
+    def checkpoint_folder(self) -> Path:
+        """Where checkpoints are kept."""
+        return Path(self.service.state_directory) / "checkpoints"
+
+    @property
+    def snapshot_folder(self) -> Path:
+        """Where snapshots are kept."""
+        return Path(self.service.state_directory) / "snapshots"
+
+    @property
     def round_samples(self) -> int:
         """Arrivals that a window needs."""
         return self.round.min_samples or self.training.batch_size

@@ -93,10 +93,10 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     clock = SystemClock()
     log = Log("titand", config.service.log_level, environment)
     state, runtime = Path(config.service.state_directory), Path(config.service.runtime_directory)
-    for folder in (state, state / "checkpoints", state / "snapshots", runtime):
+    for folder in (state, config.checkpoint_folder, config.snapshot_folder, runtime):
         _make_folder(folder)
     locks = [_take_lock(folder) for folder in sorted({runtime.resolve(), state.resolve()})]
-    for folder in (state / "checkpoints", state / "snapshots"):
+    for folder in (config.checkpoint_folder, config.snapshot_folder):
         for leftover in remove_partials(folder):
             log.info("removed what an interrupted write left", path=leftover)
 
@@ -121,7 +121,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         return changed, later
 
     def exporter(name: str, format: str) -> list[str]:
-        folder = str(state / "snapshots")
+        folder = str(config.snapshot_folder)
         return [
             sys.executable,
             "-m",
@@ -258,7 +258,7 @@ def _take_lock(folder: Path) -> int:
 def _restore(config: Config, arena: Arena, boards: Boards, clock: SystemClock, log: Log) -> list[dict[str, Any]]:
     """Put the newest checkpoint's ledger and samples into the arena; return what people should know about it."""
     health: list[dict[str, Any]] = []
-    bundle, damaged = load_newest(Path(config.service.state_directory) / "checkpoints")
+    bundle, damaged = load_newest(config.checkpoint_folder)
     for broken in damaged:
         log.error("a damaged checkpoint was set aside", path=broken.path, defect=broken.defect)
         text = f"{broken.path.name}: {broken.defect} An older one was used if there is one. Look at the disk."

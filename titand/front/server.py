@@ -120,7 +120,7 @@ class Front:
         self._ledger = ledger = Ledger(resources.arena, resources.filled_eventfd, clock)
         flush_samples = most_credit(config.model_spec.input.size_bytes) // FLUSHES
         self.streams = streams = Streams(ledger, self._most_streams, flush_samples, clock)
-        store = SnapshotStore(Path(config.service.state_directory) / "snapshots")
+        store = SnapshotStore(config.snapshot_folder)
         self._samples = SampleService(ledger, streams, lambda: self.config, clock, self._stages)
         self._training = TrainingService(
             lambda: self.config, boards, ledger, streams, self._stages, resources.trainer, clock

@@ -57,16 +57,6 @@ class Surroundings:
         )
 
 
-def checkpoint_folder(config: Config) -> Path:
-    """Return where checkpoints are kept."""
-    return Path(config.service.state_directory) / "checkpoints"
-
-
-def snapshot_folder(config: Config) -> Path:
-    """Return where snapshots are kept."""
-    return Path(config.service.state_directory) / "snapshots"
-
-
 def build_learner(config: Config) -> tuple[Learner, StateLayout]:
     """Return model and optimizer with initial values, and the layout of their state.
 

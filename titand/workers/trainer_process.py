@@ -18,7 +18,7 @@ from titand.storage.bundles import load_newest
 from titand.storage.manifests import Snapshot
 from titand.storage.snapshots import SnapshotStore
 from titand.storage.tensors import encode_tensors
-from titand.workers.assembly import Surroundings, build_trainer, checkpoint_folder, snapshot_folder
+from titand.workers.assembly import Surroundings, build_trainer
 from titand.workers.checkpoints import CheckpointFacts, CheckpointWriter, facts_of, fingerprint, require_fit
 from titand.workers.signals import Stop
 from titand.workers.trainer import TrainerWorker
@@ -33,7 +33,9 @@ def run_trainer(descriptors: Descriptors, selector: Channel, clock: Clock) -> in
     around = Surroundings.open(descriptors, clock)
     log = Log("trainer", around.config.service.log_level)
     stop = Stop()
-    around.boards.write("trainer", {"state": "starting", "state_since_ns": clock.wall_ns()})
+    last = around.boards.read("trainer")  # what a predecessor said stays in sight
+    known = last.content if last is not None else {}
+    around.boards.write("trainer", {**known, "state": "starting", "state_since_ns": clock.wall_ns()})
     try:
         worker = build_trainer(around)
         _begin(around, worker, log)
@@ -52,7 +54,7 @@ def _begin(around: Surroundings, worker: TrainerWorker, log: Log) -> None:
         log.warning("goes on from the parameters of the last trainer", version=worker.version)
         worker.begin(None, 0)
         return
-    bundle, _ = load_newest(checkpoint_folder(around.config))
+    bundle, _ = load_newest(around.config.checkpoint_folder)
     if bundle is None:
         worker.begin(None, 0)
         return
@@ -82,11 +84,11 @@ class _TrainerLoop:
         self._clock = around.clock
         self._config = around.config
         storage = around.config.storage
-        folder = checkpoint_folder(around.config)
+        folder = around.config.checkpoint_folder
         self._checkpoints = CheckpointWriter(
             folder, around.arena, storage.daily_bytes, storage.checkpoint_seconds, around.clock
         )
-        self._snapshots = SnapshotStore(snapshot_folder(around.config))
+        self._snapshots = SnapshotStore(around.config.snapshot_folder)
         self._saved_version = worker.version
         page = self._snapshots.page(1)
         self._last_snapshot = page.snapshots[0].name if page.snapshots else ""

@@ -30,7 +30,7 @@ class Zygote:
     """Forks the pair on request, and tells the supervisor what became of it.
 
     Messages from the supervisor: {"verb": "fork"}, {"verb": "stop"}. To it: {"event": "ready"},
-    {"event": "forked", "pids": {...}}, {"event": "ended", "exits": {name: text}, "codes": {name: code}}.
+    {"event": "forked", "pids": {...}}, {"event": "ended", "codes": {name: code}, "ended_by_us": [name]}.
     """
 
     def __init__(self, descriptors: Descriptors, clock: Clock) -> None:
@@ -39,6 +39,7 @@ class Zygote:
         self._clock = clock
         self._pids: dict[int, str] = {}
         self._codes: dict[str, int] = {}
+        self._ended_by_us: list[str] = []
 
     def run(self) -> int:
         """Serve until the supervisor is gone or says stop."""
@@ -68,7 +69,7 @@ class Zygote:
 
     def _fork_pair(self) -> None:
         for_selector, for_trainer = channel_pair()
-        self._codes = {}
+        self._codes, self._ended_by_us = {}, []
         descriptors = replace(self._descriptors, supervisor=-1)
         runs: list[tuple[str, socket.socket, Callable[[Descriptors, Channel, Clock], int]]] = [
             ("selector", for_selector, selector_process.run_selector),
@@ -92,10 +93,11 @@ class Zygote:
             if pid == 0:
                 return
             self._codes[self._pids.pop(pid)] = os.waitstatus_to_exitcode(status)
-            for partner in self._pids:
+            for partner, name in self._pids.items():
                 os.kill(partner, signal.SIGKILL)  # it works on what is gone: both start again
+                self._ended_by_us.append(name)
             if not self._pids:
-                self._supervisor.send({"event": "ended", "codes": self._codes})
+                self._supervisor.send({"event": "ended", "codes": self._codes, "ended_by_us": self._ended_by_us})
 
     def _stop(self) -> None:
         """End the selector, then the trainer, which then writes what nobody changes any more."""
