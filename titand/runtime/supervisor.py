@@ -85,6 +85,7 @@ class Supervisor:
         self._log = log
         self._pair = Restarts()
         self._pair_pids: dict[str, int] = {}
+        self._hung: set[str] = set()
         self._zygote_ready = False
         self._failure: dict[str, str] = {}
         self._exports: list[tuple[subprocess.Popen[bytes], int]] = []
@@ -169,11 +170,12 @@ class Supervisor:
             self._pair.started(now)
             self._log.info("forked", **self._pair_pids)
         elif message["event"] == "ended":
-            self._on_pair_ended(message["codes"])
+            self._on_pair_ended(message["codes"], message["ended_by_us"])
 
-    def _on_pair_ended(self, codes: Mapping[str, int]) -> None:
-        first, code = next(iter(codes.items()))  # the other one was killed for its partner's sake
-        how = f"{first} {describe_exit(code)}"
+    def _on_pair_ended(self, codes: Mapping[str, int], ended_by_zygote: list[str]) -> None:
+        # One of them is the cause. The other one was ended for its sake, or had ended by itself before it came to that.
+        cause = min(codes, key=lambda name: (codes[name] == 0, name in ended_by_zygote))
+        how = f"{cause} {self._describe_end(cause, codes[cause])}"
         self._log.warning("selector and trainer ended", how=how)
         self._pair_pids = {}
         self._pair.ended(self._clock.monotonic_ns(), how)
@@ -211,7 +213,8 @@ class Supervisor:
             code = child.poll()
             if code is None:
                 continue
-            self._log.warning("ended", process=child.name, how=describe_exit(code))
+            child.restarts.last_exit = self._describe_end(child.name, code)
+            self._log.warning("ended", process=child.name, how=child.restarts.last_exit)
             self._written_ns = 0
             if child is self._front:
                 self._boards.clear("front")
@@ -243,7 +246,13 @@ class Supervisor:
             if silent > _SLOW_FACTOR or (silent > 1 and not is_loading and is_stuck(pid)):
                 self._log.error("hung, killed", process=name, pid=pid, silent_seconds=silence / 1e9)
                 self._boards.end(name)
+                self._hung.add(name)
                 kill(pid)
+
+    def _describe_end(self, name: str, code: int) -> str:
+        how = "hung and was " if name in self._hung else ""
+        self._hung.discard(name)
+        return how + describe_exit(code)
 
     # ---- showing
 

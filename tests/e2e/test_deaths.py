@@ -1,0 +1,123 @@
+"""Whatever process is killed or hangs, under load: it is back by itself, and no acknowledged sample is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from tests.e2e.daemon import SECONDS, WORKERS, check_books, process_of
+
+HANG_SECONDS = 3.0
+
+
+@pytest.fixture(scope="module")
+def daemon(daemons):
+    daemon = daemons({"service.hang_seconds": HANG_SECONDS}).start()
+    daemon.pushed = [daemon.push(500)]
+    daemon.quiet()
+    return daemon
+
+
+def pid_of(training, name: str) -> int:
+    return process_of(training, name).pid
+
+
+def is_back(training, name: str, old: int) -> bool:
+    """Whether a process has a successor, and so have those that depend on it."""
+    pair = WORKERS if name in (*WORKERS, "zygote") else ()
+    return all(pid_of(training, each) not in (0, old) for each in {name, *pair})
+
+
+def check_all_books(daemon) -> None:
+    """Check the ledger against the sum of what all producers so far were told."""
+    training = daemon.quiet()
+    ledger = training.sample_ledger
+    assert ledger.is_balanced
+    assert ledger.lost_count == 0
+    assert ledger.pushed_count == sum(totals.pushed for totals in daemon.pushed)
+    told = sum(totals.accepted for totals in daemon.pushed)
+    unheard = sum(totals.unreported for totals in daemon.pushed)
+    accepted = ledger.pushed_count - ledger.shed_count - ledger.rejected_count
+    assert told <= accepted <= told + unheard
+
+
+def survive(daemon, producers, name: str, number: int) -> None:
+    """Send a signal to a process under load, and wait until rounds go on without it."""
+    producer = producers(daemon)
+    before = daemon.until(lambda t: t.state == "active" and pid_of(t, name) and t.streams)
+    old = pid_of(before, name)
+    os.kill(old, number)
+    back = daemon.until(lambda training: is_back(training, name, old))
+    assert back.round_count >= before.round_count, "rounds were lost"
+    daemon.until(lambda t: t.round_count > max(before.round_count, back.round_count) + 5)
+    daemon.pushed.append(producer.finish())
+    assert daemon.pushed[-1].accepted > 0
+    after = process_of(daemon.training(), name)
+    assert after.restart_count == process_of(before, name).restart_count + 1
+    assert not psutil.pid_exists(old)
+    check_all_books(daemon)
+
+
+@pytest.mark.parametrize("name", ["selector", "trainer", "front", "zygote", "telemetry"])
+def test_a_killed_process_is_back_and_nothing_is_lost(daemon, producers, name):
+    survive(daemon, producers, name, signal.SIGKILL)
+    if name != "zygote":
+        assert process_of(daemon.training(), name).last_exit.endswith("killed by SIGKILL")
+
+
+@pytest.mark.parametrize("name", ["selector", "front"])
+def test_a_process_that_hangs_is_ended_and_back(daemon, producers, name):
+    survive(daemon, producers, name, signal.SIGSTOP)
+    assert "hung" in process_of(daemon.training(), name).last_exit
+    assert f"hung, killed process={name}" in daemon.log()
+
+
+def test_rounds_are_one_behind_but_for_the_first_after_each_restart(daemon):
+    training = daemon.quiet()
+    restarts = process_of(training, "trainer").restart_count
+    counts = training.selection.staleness_round_counts
+    assert len(counts) == 2
+    assert 1 <= counts[0] <= 1 + restarts
+    assert counts[1] > 5
+
+
+def test_when_the_supervisor_is_killed_nothing_is_left_running_and_a_new_one_takes_over(daemon, producers):
+    before = daemon.quiet()
+    producer = producers(daemon)
+    daemon.until(lambda training: training.round_count > before.round_count)
+    family = daemon.family()
+    assert len(family) >= 6
+    daemon.signal(signal.SIGKILL)
+    assert daemon.ended() == -signal.SIGKILL
+    producer.give_up()
+    _, alive = psutil.wait_procs(family, SECONDS)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+
+    daemon.start()
+    daemon.push(500, seed=9)
+    after = daemon.until(lambda training: training.round_count > 0)
+    assert after.daemon.pid == daemon.pid
+    assert daemon.quiet().sample_ledger.is_balanced
+
+
+def test_it_still_stops_in_order(daemon):
+    assert daemon.stop() == 0
+
+
+@pytest.mark.nightly
+def test_books_of_one_producer_hold_over_all_deaths(daemons, producers):
+    """One stream, from before the first death to after the last."""
+    daemon = daemons().start()
+    producer = producers(daemon)
+    for name in ("front", "selector", "front", "trainer"):
+        training = daemon.until(lambda t: t.state == "active" and t.round_count > 0)
+        old = pid_of(training, name)
+        os.kill(old, signal.SIGKILL)
+        daemon.until(lambda t, name=name, old=old: is_back(t, name, old))
+    totals = producer.finish()
+    check_books(daemon.quiet(), totals)
+    assert totals.resent > 0
+    assert daemon.stop() == 0
