@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -35,8 +36,8 @@ def _key(default: Any, help: str, check: Check | None = None, reloads: bool = Fa
     return field(default=default, metadata=metadata)
 
 
-POSITIVE: Check = (lambda value: value > 0, "above 0")
-NOT_NEGATIVE: Check = (lambda value: value >= 0, "0 or more")
+POSITIVE: Check = (lambda value: 0 < value < math.inf, "above 0")
+NOT_NEGATIVE: Check = (lambda value: 0 <= value < math.inf, "0 or more")
 RATIO: Check = (lambda value: 0 <= value <= 1, "between 0 and 1")
 
 
