@@ -8,12 +8,13 @@ version that the round before was scored with: what `titand.workers` does, which
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.paper.chosen import Chosen
 from benchmarks.paper.methods import METHODS, selector_of
+from benchmarks.paper.rules import RATE_RULES, RULES
 from benchmarks.paper.settings import Settings
 from titand.learning import schedules, scoring
 from titand.learning.models.split import SplitModel
@@ -27,24 +28,6 @@ from titand.records import ModelSpec
 from titand.selection.candidates import CandidateSet
 from titand.selection.coarse_filter import CoarseFilter
 from titand.selection.importance import LastLayerGradient, Scores
-from titand.selection.sampling import Draw
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What a window was boiled down to.
-
-    Attributes:
-        position: [B] int64, positions in the window.
-        draw: weights, gain.
-        candidates: what it was drawn from.
-        scores: of the candidates; None where the selector needs none.
-    """
-
-    position: Tensor
-    draw: Draw
-    candidates: CandidateSet
-    scores: Scores | None
 
 
 class Choosing:
@@ -107,6 +90,8 @@ class Simulation:
         model = build(spec, settings.seed)
         options = {"momentum": settings.momentum} if settings.momentum else {}
         optimizer = build_optimizer("sgd", dict(model.named_parameters()), **options)
+        self._rule = RULES[settings.rule]() if settings.rule else None
+        self._rate_rule = RATE_RULES[settings.rate_rule]() if settings.rate_rule else None
         self._rate_factor = 1.0
         schedule = schedules.step(settings.rate, settings.decay, settings.decay_rounds)
         self.learner = Learner(model, optimizer, lambda round: schedule(round) * self._rate_factor)
@@ -129,9 +114,18 @@ class Simulation:
         if self._has_delay:
             self._permit()
         x = self._preprocess(raw[chosen.position])
+        self._follow_rules(chosen)
         self.round += 1
         report = self.learner.step(x, label[chosen.position], chosen.draw.sample_weight.float(), self.round)
         return chosen, report
+
+    def _follow_rules(self, chosen: Chosen) -> None:
+        if self._rule is not None:
+            self._rule.after(chosen)
+            self.choosing.beta = self._rule.value
+        if self._rate_rule is not None:
+            self._rate_rule.after(chosen)
+            self._rate_factor = self._rate_rule.value
 
     def _permit(self) -> None:
         copy_state(model_tensors(self.learner.model), self._permitted)
