@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 import titan
+from tests.client.conftest import close_quietly
 from tests.client.reference_server import LABELS, Script, abort
 
 SAMPLE = b"abcd"
@@ -100,6 +101,20 @@ def test_refusals_are_kept_and_told_and_counted(serve, client_of, caplog):
     ]
     assert (totals.accepted, totals.rejected, totals.shed) == (2, 1, 1)
     assert "on_refusal failed" in caplog.text
+
+
+def test_a_client_that_breaks_inside_tells_who_waits(serve):
+    def listener(refusal):
+        raise SystemExit
+
+    server = serve(Script(verdict=lambda sequence: "reject"))
+    client = titan.Client(server.address, on_refusal=listener)
+    client.push(SAMPLE, 0)
+    for ask in (client.flush, lambda: client.push(SAMPLE, 0)):
+        with pytest.raises(titan.TitanError, match="SystemExit") as caught:
+            ask()
+        assert caught.value.reason == "CLIENT_FAILED"
+    close_quietly(client)
 
 
 def test_pushing_blocks_while_the_daemon_does(serve, client_of):

@@ -219,6 +219,13 @@ def test_a_sample_larger_than_any_message_is_named_and_not_taken():
     assert stream.totals.pushed == 0
 
 
+def test_an_app_may_use_its_buffer_again_at_once():
+    stream, buffer = opened(), bytearray(content(1, SPECS[0]))
+    stream.add(samples(1, 1)._replace(data=memoryview(buffer)), now=0.0)
+    buffer[:] = bytes(len(buffer))
+    assert stream.take(1.0).data == content(1, SPECS[0])
+
+
 def test_memory_for_sending_again_is_bounded_but_one_sample_always_fits():
     stream = opened(credit=10**9, max_message_bytes=1 << 40)
     assert stream.room(1 << 20) == 64

@@ -11,15 +11,15 @@ from typing import Any, TypeVar, cast
 import grpc
 import grpc.aio
 
-from titan import calls, samples
+from titan import calls
 from titan.address import Addresses
 from titan.async_pusher import AsyncPusher
-from titan.client import CLOSE_SECONDS, log, new_stream
+from titan.client import CLOSE_SECONDS, log
 from titan.errors import TitanError
 from titan.records import Export, PushTotals, Refusal, Sample, Snapshot, Telemetry, TensorSpec, Training
 from titan.refusals import Refusals
 from titan.rpc import CHANNEL_OPTIONS, from_call
-from titan.stream import NOTHING_PUSHED
+from titan.stream import new_stream
 
 Answer = TypeVar("Answer")
 
@@ -82,13 +82,13 @@ class AsyncClient:
     ) -> int:
         """Push one sample, and return its place in this client's sequence, from 1."""
         pusher = await self._opened(timeout)
-        taken = await pusher.push([samples.one(x, label, observe_time, pusher.stream.input_spec)], timeout)
+        taken = await pusher.push([pusher.stream.sample(x, label, observe_time)], timeout)
         return taken[0]
 
     def try_push(self, x: Any, label: int, *, observe_time: datetime | float | None = None) -> bool:
         """Push one sample if that takes no waiting; return whether it was taken."""
         pusher = self._started()
-        return pusher.try_push(samples.one(x, label, observe_time, pusher.stream.input_spec))
+        return pusher.try_push(pusher.stream.sample(x, label, observe_time))
 
     async def push_batch(
         self,
@@ -100,7 +100,7 @@ class AsyncClient:
     ) -> range:
         """Push samples, and return their places in this client's sequence."""
         pusher = await self._opened(timeout)
-        return await pusher.push(list(samples.many(xs, labels, observe_times, pusher.stream.input_spec)), timeout)
+        return await pusher.push(pusher.stream.samples(xs, labels, observe_times), timeout)
 
     async def flush(self, timeout: float | None = None) -> PushTotals:
         """Wait until everything pushed so far is accepted, rejected or shed, and return the totals."""
@@ -111,7 +111,7 @@ class AsyncClient:
     @property
     def totals(self) -> PushTotals:
         """What became of everything pushed so far."""
-        return self._pusher.stream.totals if self._pusher is not None else NOTHING_PUSHED
+        return self._pusher.stream.totals if self._pusher is not None else PushTotals()
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:

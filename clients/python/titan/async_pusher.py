@@ -130,6 +130,14 @@ class AsyncPusher:
     # ---- the connection's side -------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        try:
+            await self._keep_connected()
+        except BaseException as error:  # whoever waits for us must hear of it
+            self.stream.fail_itself(error)
+            self._tell()
+            raise
+
+    async def _keep_connected(self) -> None:
         while not self.stream.is_done:
             error = await self._converse()
             if self.stream.is_open and not self.stream.is_done:

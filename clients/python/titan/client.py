@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 
-from titan import calls, samples
+from titan import calls
 from titan.address import Addresses
 from titan.errors import TitanError
-from titan.pusher import Pusher
 from titan.records import Export, PushTotals, Refusal, Sample, Snapshot, Telemetry, TensorSpec, Training
 from titan.refusals import Refusals
 from titan.rpc import CHANNEL_OPTIONS, from_call
-from titan.stream import NOTHING_PUSHED, PushStream
+
+if TYPE_CHECKING:
+    from titan.pusher import Pusher
 
 Answer = TypeVar("Answer")
 
@@ -38,7 +37,8 @@ class Client:
         producer: who pushes, for people who read the status: at most 64 characters.
         connect_timeout: seconds that the first push waits for the daemon. Once it has answered, losing it is waited
             out: pushing blocks when there is no room left, and goes on by itself when the daemon is back.
-        on_refusal: called for each refusal, from a thread of the client's. They are in `refusals` in any case.
+        on_refusal: called for each refusal, from a thread of the client's; what it pushes must not wait (`try_push`).
+            They are in `refusals` in any case.
 
     Example:
         with titan.Client() as client:
@@ -120,7 +120,7 @@ class Client:
             TimedOut: there was no room in time; the sample was not taken.
         """
         pusher = self._opened(timeout)
-        return pusher.push([samples.one(x, label, observe_time, pusher.stream.input_spec)], timeout)[0]
+        return pusher.push([pusher.stream.sample(x, label, observe_time)], timeout)[0]
 
     def try_push(self, x: Any, label: int, *, observe_time: datetime | float | None = None) -> bool:
         """Push one sample if that takes no waiting; return whether it was taken.
@@ -129,7 +129,7 @@ class Client:
             InvalidSample: it cannot be put on the wire.
         """
         pusher = self._started()
-        return pusher.try_push(samples.one(x, label, observe_time, pusher.stream.input_spec))
+        return pusher.try_push(pusher.stream.sample(x, label, observe_time))
 
     def push_batch(
         self,
@@ -152,7 +152,7 @@ class Client:
             TimedOut: there was no room in time; `totals` tells how many were taken.
         """
         pusher = self._opened(timeout)
-        return pusher.push(list(samples.many(xs, labels, observe_times, pusher.stream.input_spec)), timeout)
+        return pusher.push(pusher.stream.samples(xs, labels, observe_times), timeout)
 
     def flush(self, timeout: float | None = None) -> PushTotals:
         """Wait until everything pushed so far is accepted, rejected or shed, and return the totals.
@@ -167,7 +167,7 @@ class Client:
     @property
     def totals(self) -> PushTotals:
         """What became of everything pushed so far."""
-        return self._pusher.totals if self._pusher is not None else NOTHING_PUSHED
+        return self._pusher.totals if self._pusher is not None else PushTotals()
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -295,6 +295,9 @@ class Client:
             if self._is_closed:
                 raise TitanError("", "CLOSED", "This client is closed.", "Make a new one.")
             if self._pusher is None:
+                from titan.pusher import Pusher  # watching and steering do without
+                from titan.stream import new_stream
+
                 stream = new_stream(self._producer)
                 self._pusher = Pusher(self._channel, self.addresses.main, stream, self._connect_timeout, self._refusals)
             return self._pusher
@@ -303,9 +306,3 @@ class Client:
         pusher = self._started()
         pusher.wait_open(timeout)
         return pusher
-
-
-def new_stream(producer: str | None = None) -> PushStream:
-    """Return a stream that nobody else has, pushed by the given producer, by default this program."""
-    program = f"{os.path.basename(sys.argv[0])[:40] or 'python'}[{os.getpid()}]"
-    return PushStream(uuid.uuid4().hex, program if producer is None else producer)

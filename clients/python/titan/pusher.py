@@ -100,7 +100,7 @@ class Pusher:
         with self._lock:
             last = self.stream.flush()
             self._to_send.notify_all()
-            self._wait(lambda: self.stream.is_settled(last) and self._told_sequence >= last, deadline)
+            self._wait(lambda: self._is_told(last), deadline)
 
     @property
     def totals(self) -> PushTotals:
@@ -144,6 +144,12 @@ class Pusher:
         if after is not None and (before is None or after < before):
             self._to_send.notify_all()
 
+    def _is_told(self, sequence: int) -> bool:
+        """Whether everything up to this sequence is settled, and the app has heard of its refusals."""
+        if self._told_sequence < sequence:
+            self.stream.raise_failure()
+        return self._told_sequence >= sequence
+
     def _wait(self, is_so: Callable[[], bool], deadline: float | None) -> None:
         if not self._settled.wait_for(is_so, None if deadline is None else deadline - time.monotonic()):
             raise self.stream.timed_out()
@@ -151,6 +157,16 @@ class Pusher:
     # ---- the connection's side -------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._keep_connected()
+        except BaseException as error:  # whoever waits for us must hear of it
+            with self._lock:
+                self.stream.fail_itself(error)
+                self._to_send.notify_all()
+                self._settled.notify_all()
+            raise
+
+    def _keep_connected(self) -> None:
         while not self.stream.is_done:
             error = self._converse()
             with self._lock:

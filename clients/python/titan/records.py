@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 
 ITEM_BYTES: Mapping[str, int] = {"uint8": 1, "int16": 2, "float16": 2, "float32": 4}
@@ -85,13 +85,13 @@ class PushTotals:
         resent: how many were sent a second time after a connection broke.
     """
 
-    pushed: int
-    accepted: int
-    rejected: int
-    shed: int
-    unreported: int
-    unacknowledged: int
-    resent: int
+    pushed: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    shed: int = 0
+    unreported: int = 0
+    unacknowledged: int = 0
+    resent: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,17 +189,8 @@ class SampleLedger:
     @property
     def is_balanced(self) -> bool:
         """Whether every sample is accounted for."""
-        return self.pushed_count == (
-            self.shed_count
-            + self.rejected_count
-            + self.held_out_count
-            + self.filtered_count
-            + self.evicted_count
-            + self.pending_label_count
-            + self.buffered_count
-            + self.selected_count
-            + self.lost_count
-        )
+        pushed, *fates = astuple(self)
+        return bool(pushed == sum(fates))
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,23 @@ counted wherever they end; `totals` always adds up.
 
 from __future__ import annotations
 
+import os
+import sys
+import uuid
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from titan.batch import Batch, Opening, join
 from titan.errors import InvalidSample, TimedOut, TitanError
 from titan.records import AcceptedRun, PushTotals, Refusal, TensorSpec
+from titan.samples import Moment, many, one
 
 GATHER_SAMPLES = 32  # a message costs as much as 100 kB of bytes: this many share it
 GATHER_SECONDS = 0.02  # and wait no longer than this for each other
 MESSAGE_BYTES = 1 << 20  # larger ones cost more per byte again: the allocator maps and unmaps them
 BUFFER_BYTES = 64 << 20  # kept at most for sending again
-NOTHING_PUSHED = PushTotals(0, 0, 0, 0, 0, 0, 0)
 RUNS_KEPT = 4096  # of accepted samples, for `number_of`; neighbours share one
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.02, 0.5
 SAMPLE_OVERHEAD = 10 + 8  # bytes of a label and an observe time on the wire, at most
@@ -75,6 +79,14 @@ class PushStream:
         kept = self._waiting_bytes + self._under_way_bytes
         by_memory = (BUFFER_BYTES - kept) // max(sample_bytes, 1)
         return max(min(by_credit, by_memory if kept else max(by_memory, 1)), 0)
+
+    def sample(self, x: Any, label: Any, observe_time: Moment | None) -> Batch:
+        """Return one sample as it goes out; bytes are taken to be what the server expects."""
+        return one(x, label, observe_time, self.input_spec)
+
+    def samples(self, xs: Any, labels: Any, observe_times: Iterable[Moment] | None) -> list[Batch]:
+        """Return samples as they go out."""
+        return list(many(xs, labels, observe_times, self.input_spec))
 
     def add(self, samples: Batch, now: float) -> int:
         """Take samples over, which must be no more than there is room for, and return the sequence of the first.
@@ -284,6 +296,10 @@ class PushStream:
         """End the stream for good; the first reason counts."""
         self.failure = self.failure or error
 
+    def fail_itself(self, error: BaseException) -> None:
+        """End the stream because whoever moves its batches cannot go on."""
+        self.fail(TitanError("", "CLIENT_FAILED", f"The client itself failed: {error!r}.", "Make a new one."))
+
     def next_pause(self) -> float:
         """Return how many seconds to wait before connecting again; longer each time in vain."""
         pause = self._pause_seconds
@@ -358,3 +374,9 @@ def _clip_refusal(refusal: Refusal, first: int, last: int) -> Refusal:
     begin = max(first, refusal.first_sequence)
     end = min(refusal.first_sequence + refusal.count - 1, last)
     return replace(refusal, first_sequence=begin, count=end - begin + 1)
+
+
+def new_stream(producer: str | None = None) -> PushStream:
+    """Return a stream that nobody else has, pushed by the given producer, by default this program."""
+    program = f"{os.path.basename(sys.argv[0])[:40] or 'python'}[{os.getpid()}]"
+    return PushStream(uuid.uuid4().hex, program if producer is None else producer)

@@ -137,11 +137,11 @@ def test_misuse_exits_2_and_says_so_in_the_format_asked_for(titanctl, words, mon
 def test_pause_and_resume_say_what_happens(titanctl):
     paused = training_service_pb2.PauseTrainingResponse(training={"state_message": "someone asked"})
     titanctl.admin.answers["PauseTraining"] = lambda request, context: paused
-    assert titanctl("pause", "--note", "hot") == (0, "pausing after the round in flight: someone asked\n", "")
+    assert titanctl("pause", "--note", "hot") == (0, "someone asked\n", "")
     assert titanctl.admin.calls[0][1].note == "hot"
     resumed = training_service_pb2.ResumeTrainingResponse(training={"state_message": "rounds run"})
     titanctl.admin.answers["ResumeTraining"] = lambda request, context: resumed
-    assert titanctl("resume") == (0, "going on: rounds run\n", "")
+    assert titanctl("resume") == (0, "rounds run\n", "")
 
 
 def test_sample_tells_its_fate(titanctl):
@@ -201,7 +201,7 @@ def test_telemetry_goes_on_with_watch(titanctl):
 
 
 def snapshot(number, **fields):
-    fields = {"architecture": "mlp", "labels": ["cat", "dog"], "metrics": {"accuracy": 0.91237}, **fields}
+    fields = {"architecture": "mlp", "labels": ["cat", "dog"], "metrics": {"held_out_accuracy": 0.91237}, **fields}
     return snapshot_service_pb2.Snapshot(name=f"snapshots/r{number:08d}", round_number=number, **fields)
 
 
@@ -229,7 +229,7 @@ def test_snapshots_are_made_shown_and_deleted(titanctl):
     titanctl.server.answers["GetSnapshot"] = lambda request, context: snapshot(422)
     titanctl.admin.answers["DeleteSnapshot"] = lambda request, context: snapshot_service_pb2.DeleteSnapshotResponse()
     assert titanctl("snapshots", "create", "--note", "try")[1].startswith("snapshots/r00000422  try\n")
-    assert "METRICS    accuracy 0.9124" in titanctl("snapshots", "get")[1]
+    assert "METRICS    held_out_accuracy 0.9124" in titanctl("snapshots", "get")[1]
     assert titanctl("snapshots", "delete", "422", "--yes") == (0, "deleted 422\n", "")
     assert titanctl.admin.calls[-1][1].name == "snapshots/r00000422"
 

@@ -10,7 +10,7 @@ from titan.records import Measurement, SampleLedger, Selection, Telemetry, Train
 
 COLUMNS = 100
 HEALTH_LINES = 5
-STAGES_SHOWN = ("filter", "score", "select", "handover", "train", "publish")
+STAGES_SHOWN = ("admit", "filter", "score", "select", "train")
 
 
 def screen(training: Training, telemetry: Telemetry | None, address: str) -> list[str]:
@@ -38,7 +38,7 @@ def screen(training: Training, telemetry: Telemetry | None, address: str) -> lis
 def _head(training: Training, telemetry: Telemetry | None, address: str) -> str:
     daemon = training.daemon
     board = telemetry.board if telemetry else None
-    name = (board.model or UNKNOWN) + (f" (L4T {board.l4t})" if board.l4t else "") if board else "unknown board"
+    name = (board.model or "unknown board") + (f" (L4T {board.l4t})" if board.l4t else "") if board else "unknown board"
     if daemon is None:
         return f"titand {UNKNOWN}   {name}   {address}"
     up = since(daemon.start_time, training.read_time)
@@ -129,7 +129,7 @@ def _staleness(selection: Selection) -> str:
 def _latency(training: Training) -> str:
     known = {stage.stage: stage.p95_seconds for stage in training.stages}
     shown = [f"{name} {seconds(known[name])}" for name in STAGES_SHOWN if name in known]
-    return "   ".join(shown) + "   (95 of 100 are faster)" if shown else UNKNOWN
+    return "95 of 100 within   " + "   ".join(shown) if shown else UNKNOWN
 
 
 def _streams(training: Training) -> str:

@@ -88,7 +88,7 @@ def description(snapshot: Snapshot) -> list[str]:
 
 
 def _accuracy(snapshot: Snapshot) -> str:
-    return decimal(snapshot.metrics.get("accuracy"))
+    return decimal(snapshot.metrics.get("held_out_accuracy", snapshot.metrics.get("accuracy")))
 
 
 def _created(snapshot: Snapshot) -> str:

@@ -21,10 +21,10 @@ def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
 def _pause(args: argparse.Namespace, output: Output) -> int:
     with client(args) as titan:
         training = titan.pause(args.note)
-    return output.result(training, lambda: f"pausing after the round in flight: {training.state_message}")
+    return output.result(training, lambda: training.state_message)
 
 
 def _resume(args: argparse.Namespace, output: Output) -> int:
     with client(args) as titan:
         training = titan.resume()
-    return output.result(training, lambda: f"going on: {training.state_message}")
+    return output.result(training, lambda: training.state_message)
