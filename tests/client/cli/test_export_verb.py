@@ -33,7 +33,7 @@ GOOD = file_of({"w": ("F32", [2, 3], struct.pack("<6f", *range(6))), "n": ("I64"
 def export(serve, capsys, tmp_path):
     """Run export-model against a server that has this file."""
 
-    def run(data, *words, format="SAFETENSORS"):
+    def run(data, *words, format="SAFETENSORS", may_change=True):
         number = pb.ModelFormat.Value(f"MODEL_FORMAT_{format}")
         snapshot = pb.Snapshot(
             name="snapshots/r00000421", architecture="mlp", labels=["cat", "dog"], metrics={"accuracy": 0.91},
@@ -42,8 +42,11 @@ def export(serve, capsys, tmp_path):
         )  # fmt: skip
         server = serve()
         server.answers["GetSnapshot"] = lambda request, context: snapshot
+        server.answers["CreateSnapshot"] = lambda request, context: pb.CreateSnapshotResponse(snapshot=snapshot)
         server.answers["DownloadSnapshot"] = lambda request, context: iter([pb.DownloadSnapshotResponse(chunk=data)])
-        code = main(["--address", server.address, "export-model", str(tmp_path / "model"), *words])
+        admin = server.address if may_change else f"unix:{tmp_path}/no.sock"
+        connection = ["--address", server.address, "--admin-address", admin]
+        code = main([*connection, "export-model", str(tmp_path / "model"), *words])
         return (code, *capsys.readouterr())
 
     return run
@@ -57,6 +60,20 @@ def test_the_model_is_put_beside_its_manifest(export, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.json"]
     for words in (hashlib.sha256(GOOD).hexdigest(), "2 tensors, 7 numbers, all finite", "cat, dog", "accuracy 0.91"):
         assert words in out
+
+
+def test_who_may_only_read_gets_the_latest_snapshot_and_is_told(export, tmp_path):
+    code, out, err = export(GOOD, may_change=False)
+
+    assert code == 0
+    assert (tmp_path / "model").read_bytes() == GOOD
+    assert "latest snapshot, not a new one" in err
+
+
+def test_a_snapshot_that_is_named_is_not_taken_anew(export):
+    code, _, err = export(GOOD, "--snapshot", "r00000421", may_change=False)
+
+    assert (code, err) == (0, "")
 
 
 def test_format_is_the_files_and_json_is_the_outputs(export, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from titan.cli.connect import client
@@ -11,6 +12,7 @@ from titan.cli.output import Output
 from titan.cli.words import UNKNOWN, size
 
 if TYPE_CHECKING:
+    from titan.client import Client
     from titan.records import Export
 
 
@@ -24,7 +26,9 @@ def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
         epilog="PATH.json gets the manifest: labels, input, normalisation, metrics. An interrupted download goes on.",
     )
     parser.add_argument("path", metavar="PATH", help="where to put the file")
-    parser.add_argument("--snapshot", default="latest", help="'latest' (default), a round number or a full name")
+    parser.add_argument(
+        "--snapshot", default="now", help="'now' (default) takes one first; 'latest', a round number or a full name"
+    )
     parser.add_argument(
         "--format", dest="file_format", choices=("safetensors", "pt2"), default="safetensors", help="of the file"
     )
@@ -35,11 +39,23 @@ def _run(args: argparse.Namespace, output: Output) -> int:
     from titan.cli.verify import load_back
 
     with client(args) as titan:
-        export = titan.export_model(args.path, args.snapshot, args.file_format)
+        name = _fresh_snapshot(titan) if args.snapshot == "now" else args.snapshot
+        export = titan.export_model(args.path, name, args.file_format)
     loaded = load_back(export.path, export.file.format)
     manifest_path = _write_manifest(export)
     data = {"path": export.path, "manifest_path": manifest_path, "loaded_back": loaded, "snapshot": export.snapshot}
     return output.result(data, lambda: "\n".join(_description(export, manifest_path, loaded)))
+
+
+def _fresh_snapshot(titan: Client) -> str:
+    """Take a snapshot of the newest round; who may only read gets the newest one that is there."""
+    from titan.errors import Unreachable
+
+    try:
+        return titan.create_snapshot("export-model").name
+    except Unreachable as error:
+        print(f"titanctl: taking the latest snapshot, not a new one: {error}", file=sys.stderr)
+        return "latest"
 
 
 def _write_manifest(export: Export) -> str:
