@@ -64,6 +64,8 @@ def section(condition: Condition, folder: Path) -> Section:
         found = tables.rows(condition, measured, averaged)
         if found:
             made.append((caption, tables.HEADER, [row.cells() for row in found]))
+    header, body = tables.early(condition)
+    made.append(("Rounds to what RS has reached after a part of the run, over RS's own", header, body))
     header, body = tables.search(condition)
     made.append(("Final accuracy by rate", header, body))
     return Section(condition.title, tuple(made), _figure(condition))

@@ -69,20 +69,21 @@ def crossing(curve: NDArray[np.float64], target: float) -> float:
     return float(reached[0] + 1) / len(curve) if len(reached) else 1.0
 
 
-def shares_to_target(method: Curves, reference: Curves) -> tuple[float, float]:
-    """Return the shares of the run after which the mean curves of two methods reach the reference's final accuracy.
+def shares_to_target(method: Curves, reference: Curves, at: float = 1.0) -> tuple[float, float]:
+    """Return the shares of the run after which the mean curves of two methods reach what the reference has at `at`.
 
     Args:
         method: [S, P] smoothed curves, one for each seed.
         reference: [S, P] likewise, of the method that sets the target.
+        at: share of the run at which it sets it; 1 for its final accuracy.
     """
     mean = reference.mean(axis=0)
-    target = float(mean[-1])
+    target = float(mean[round(at * len(mean)) - 1])
     return crossing(method.mean(axis=0), target), crossing(mean, target)
 
 
-def ratio_to_target(method: Curves, reference: Curves, seed: int = 0) -> Estimate:
-    """Return rounds to the reference's final accuracy over the rounds that the reference itself takes.
+def ratio_to_target(method: Curves, reference: Curves, at: float = 1.0, seed: int = 0) -> Estimate:
+    """Return rounds to the reference's accuracy at `at` over the rounds that the reference itself takes.
 
     The interval is of a paired bootstrap: seeds are drawn with replacement, for both methods alike, and target and
     crossings are computed anew (B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap, 1993).
@@ -90,14 +91,15 @@ def ratio_to_target(method: Curves, reference: Curves, seed: int = 0) -> Estimat
     Args:
         method: [S, P] smoothed curves; row s is of the same seed as row s of `reference`.
         reference: [S, P].
+        at: share of the run at which the reference sets the target.
         seed: of the resampling.
     """
     generator = np.random.default_rng(seed)
-    own, of_reference = shares_to_target(method, reference)
+    own, of_reference = shares_to_target(method, reference, at)
     ratios = []
     for _ in range(RESAMPLES):
         drawn = generator.integers(len(method), size=len(method))
-        a, b = shares_to_target(method[drawn], reference[drawn])
+        a, b = shares_to_target(method[drawn], reference[drawn], at)
         ratios.append(a / b)
     low, high = np.quantile(ratios, [0.025, 0.975])
     return Estimate(own / of_reference, float(low), float(high))

@@ -18,6 +18,7 @@ from benchmarks.paper.statistics import (
     t_interval,
 )
 
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of a run, at which RS sets targets
 HEADER = ("method", "rate", "seeds", "final accuracy %", "minus RS", "rounds", "rounds / RS's", "time / RS's", "gain")
 
 
@@ -111,6 +112,23 @@ def search(condition: Condition, averaged: bool = False) -> tuple[tuple[str, ...
         curves: Mapping[float, Curves] = arm.averaged if averaged else arm.curves
         body.append((arm.title, *(_final(curves[rate]) if rate in curves else "" for rate in rates)))
     return ("method", *(f"rate {rate:g}" for rate in rates)), body
+
+
+def early(condition: Condition, averaged: bool = False) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return header and rows: rounds to what RS has reached early on, over the rounds that RS takes for it.
+
+    A run that ends on a plateau says little about speed at its end, so targets on the way are shown too.
+    """
+    reference = condition.reference
+    if reference is None:
+        return (), []
+    base = (reference.averaged if averaged else reference.curves)[reference.best_rate(averaged)]
+    body = []
+    for arm in condition.arms.values():
+        of_arm = (arm.averaged if averaged else arm.curves)[arm.best_rate(averaged)]
+        own, other = paired(of_arm, arm.seeds, base, reference.seeds)
+        body.append((arm.title, *(str(ratio_to_target(own, other, share)) for share in SHARES)))
+    return ("method", *(f"RS after {share:.0%}" for share in SHARES)), body
 
 
 def _final(curves: Curves) -> str:

@@ -70,6 +70,12 @@ def test_the_reference_is_measured_by_its_own_first_crossing_not_by_its_whole_ru
     assert shares_to_target(flat, flat) == (0.5, 0.5)
 
 
+@pytest.mark.parametrize("at", [0.25, 0.5, 1.0])
+def test_on_a_straight_line_a_target_on_the_way_gives_the_same_ratio(at):
+    assert ratio_to_target(ramps(2.0), ramps(1.0), at).value == pytest.approx(0.5)
+    assert shares_to_target(ramps(2.0), ramps(1.0), at) == pytest.approx((at / 2, at))
+
+
 def test_the_interval_of_a_ratio_grows_with_the_noise_between_seeds():
     calm = ratio_to_target(ramps(2.0, noise=1.0), ramps(1.0, noise=1.0, seed=9))
     wild = ratio_to_target(ramps(2.0, noise=10.0), ramps(1.0, noise=10.0, seed=9))
