@@ -160,11 +160,11 @@ class Pusher:
         try:
             self._keep_connected()
         except BaseException as error:  # whoever waits for us must hear of it
+            log.exception("pushing to %s broke", self._address)
             with self._lock:
                 self.stream.fail_itself(error)
                 self._to_send.notify_all()
                 self._settled.notify_all()
-            raise
 
     def _keep_connected(self) -> None:
         while not self.stream.is_done:
