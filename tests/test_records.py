@@ -22,7 +22,9 @@ def test_a_permit_survives_json(round, version):
     assert from_plain(Permit, json.loads(json.dumps(to_plain(Permit(round, version))))) == Permit(round, version)
 
 
-@given(st.lists(st.text(), min_size=1, max_size=4), st.lists(finite, max_size=3), st.lists(st.integers(1, 9), min_size=1))
+@given(
+    st.lists(st.text(), min_size=1, max_size=4), st.lists(finite, max_size=3), st.lists(st.integers(1, 9), min_size=1)
+)
 def test_a_model_spec_survives_json(labels, mean, shape):
     spec = ModelSpec(
         "mlp", TensorSpec("uint8", tuple(shape)), tuple(labels), 0.5, tuple(mean), (), {"width": 0.25, "norm": "group"}
