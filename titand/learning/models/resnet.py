@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from titand.learning.models.layers import conv, require_image
+from titand.learning.models.layers import conv, require_image, require_positive, scaled
 from titand.learning.models.split import LinearHead, Shape, SplitModel
 
 Block = Callable[[int, int, int, str], nn.Module]
@@ -62,26 +62,37 @@ def bottleneck(in_channels: int, width: int, stride: int, norm: str) -> Residual
 
 
 class ResNet(SplitModel):
-    """A stem and sixteen blocks in four stages, each at half the side of the one before. First block: the stem."""
+    """A stem and sixteen blocks in four stages, each at half the side of the one before. First block: the stem.
 
-    def __init__(self, shape: Shape, class_count: int, block: Block, expansion: int, norm: str) -> None:
-        layer, last = [], WIDTHS[0]
-        for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
+    Args:
+        shape: [channels, height, width].
+        class_count: C.
+        block: of the stages.
+        expansion: channels that a block gives over its own width.
+        width: factor of all channel counts.
+        norm: "batch" or "group".
+    """
+
+    def __init__(self, shape: Shape, class_count: int, block: Block, expansion: int, width: float, norm: str) -> None:
+        require_positive("width", width)
+        stem = scaled(WIDTHS[0], width)
+        layer, last = [], stem
+        for stage, (channels, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
             for i in range(depth):
-                layer.append(block(last, width, 2 if stage > 0 and i == 0 else 1, norm))
-                last = expansion * width
+                layer.append(block(last, scaled(channels, width), 2 if stage > 0 and i == 0 else 1, norm))
+                last = expansion * scaled(channels, width)
         super().__init__(
-            first_block=conv(shape[0], WIDTHS[0], norm=norm),
+            first_block=conv(shape[0], stem, norm=norm),
             rest=nn.Sequential(*layer, nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             head=LinearHead(last, class_count),
         )
 
 
-def resnet34(shape: Shape, class_count: int, *, norm: str = "batch") -> ResNet:
+def resnet34(shape: Shape, class_count: int, *, width: float = 1.0, norm: str = "batch") -> ResNet:
     """Return ResNet34 for [channels, height, width]; norm is "batch" as the original, or "group"."""
-    return ResNet(require_image("resnet34", shape), class_count, basic, 1, norm)
+    return ResNet(require_image("resnet34", shape), class_count, basic, 1, width, norm)
 
 
-def resnet50(shape: Shape, class_count: int, *, norm: str = "batch") -> ResNet:
+def resnet50(shape: Shape, class_count: int, *, width: float = 1.0, norm: str = "batch") -> ResNet:
     """Return ResNet50 for [channels, height, width]; norm is "batch" as the original, or "group"."""
-    return ResNet(require_image("resnet50", shape), class_count, bottleneck, 4, norm)
+    return ResNet(require_image("resnet50", shape), class_count, bottleneck, 4, width, norm)
