@@ -17,17 +17,19 @@ from titand.clock import SystemClock
 from titand.config import Config, config_to_json, load_config, reloadable_changes, with_changes
 from titand.errors import AlreadyRunning, ConfigError, StorageError, TitanError
 from titand.runtime.arena import Arena, ArenaLayout, create_arena
-from titand.runtime.boards import Boards, create_boards, create_memory
+from titand.runtime.boards import Boards, Memory, create_boards, create_memory
 from titand.runtime.channels import channel_pair
 from titand.runtime.children import Child
 from titand.runtime.descriptors import Descriptors, create_text
 from titand.runtime.image import restore_image
+from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
 from titand.runtime.parameters import create_parameters
 from titand.runtime.supervisor import Rules, Supervisor
 from titand.runtime.systemd import Notifier
 from titand.storage.bundles import load_newest
 from titand.storage.files import refusals_of, remove_partials
+from titand.workers.checkpoints import SAVED, write_last
 
 _LEAST_SLOTS = 256
 _MOST_SLOTS = 16_384
@@ -154,12 +156,30 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     gc.collect()
     gc.freeze()  # the collector's marks would copy what the children share
     try:
-        return supervisor.run()
+        status = supervisor.run()
+        if status != os.EX_CONFIG:  # else no sample was ever taken
+            _save_what_is_left(config, shared, boards, clock, log)
+        return status
     finally:
         for lock in locks:
             os.close(lock)
         front_end.close()
         trainer_end.close()
+
+
+def _save_what_is_left(config: Config, shared: Descriptors, boards: Boards, clock: SystemClock, log: Log) -> None:
+    """See to it that what was acknowledged outlives an orderly stop, even one without a trainer."""
+    trainer, wishes = boards.read("trainer"), boards.read("wishes")
+    if trainer is not None and trainer.content.get("state") == SAVED:
+        return
+    arena = Arena(shared.arena)
+    Ledger(arena, shared.filled, clock)  # finishes a transaction in which the front was killed
+    paused = wishes is not None and bool(wishes.content.get("paused"))
+    try:
+        facts = write_last(config, arena, shared.parameters, Memory(shared.memory).read(), paused, clock)
+        log.info("checkpoint in the trainer's place", version=facts.version)
+    except TitanError as error:
+        log.error("what was taken since the last checkpoint is lost", reason=error.reason, message=str(error))
 
 
 def _children(shared: Descriptors, front_end: int, trainer_end: int, clock: SystemClock) -> tuple[Child, Child, Child]:

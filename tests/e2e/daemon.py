@@ -110,17 +110,12 @@ class Daemon:
         return [parent, *parent.children(recursive=True)]
 
     def clean_up(self) -> None:
-        """Leave nothing running, whatever happened."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        family = self.family()
-        self.process.kill()
-        for each in family[1:]:
-            try:
+        """Leave nothing running, whatever happened, not even what a killed supervisor has left."""
+        for each in psutil.process_iter(["cmdline"]):
+            if str(self.config_path) in (each.info["cmdline"] or ()):
                 each.kill()
-            except psutil.NoSuchProcess:
-                pass
-        self.process.wait()
+        if self.process is not None:
+            self.process.wait()
         self._forget_client()
 
     # ---- asking

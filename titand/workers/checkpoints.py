@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from titand.clock import Clock
+from titand.config import Config
 from titand.errors import ModelError, TitanError
-from titand.records import ModelSpec
 from titand.runtime.arena import Arena
 from titand.runtime.image import image_of
-from titand.storage.bundles import Bundle, newest_generation, write_bundle
+from titand.runtime.parameters import ParameterBoard
+from titand.storage.bundles import Bundle, load_newest, newest_generation, write_bundle
 
 DAY_SECONDS = 86_400
+SAVED = "saved"  # state of a trainer that has written the last checkpoint of an orderly stop
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,12 @@ class CheckpointFacts:
     clean: bool
 
 
-def fingerprint(spec: ModelSpec, optimizer: str, momentum: float) -> str:
+def fingerprint(config: Config) -> str:
     """Return a text that is equal for two configurations whose states fit each other."""
-    return json.dumps([dataclasses.asdict(spec), optimizer, momentum > 0], sort_keys=True)
+    training = config.training
+    return json.dumps(
+        [dataclasses.asdict(config.model_spec), training.optimizer, training.momentum > 0], sort_keys=True
+    )
 
 
 def facts_of(bundle: Bundle) -> CheckpointFacts:
@@ -122,3 +128,37 @@ class CheckpointWriter:
     def written_today_bytes(self) -> int:
         """Bytes written since midnight UTC, or since the start."""
         return self._today_bytes
+
+
+def write_last(
+    config: Config, arena: Arena, parameters: int, selector: bytes | None, paused: bool, clock: Clock
+) -> CheckpointFacts:
+    """Write the checkpoint that the trainer did not live to write, when every other process has ended.
+
+    What the parameter board does not hold, because no trainer came so far, is taken from the newest checkpoint.
+
+    Args:
+        config: the daemon's.
+        arena: in which nothing moves any more.
+        parameters: memory of the parameter board, possibly still without a size.
+        selector: its last state, if it is known.
+        paused: whether somebody had paused training.
+        clock: of the writer.
+
+    Raises:
+        ModelError: CHECKPOINT_OTHER_MODEL, the newest checkpoint is not to be replaced.
+        TitanError: the disk refuses.
+    """
+    newest, _ = load_newest(config.checkpoint_folder)
+    version, state = 0, memoryview(b"")
+    if newest is not None:
+        require_fit(newest, fingerprint(config))
+        version, state = facts_of(newest).version, newest.sections["state"]
+        selector = selector or bytes(newest.sections["selector"])
+    if os.fstat(parameters).st_size and (board := ParameterBoard(parameters)).version >= 0:
+        version, state = board.version, board.slot(board.version)
+    facts = CheckpointFacts(version, fingerprint(config), paused, clean=True)
+    writer = CheckpointWriter(config.checkpoint_folder, arena, config.storage.daily_bytes, 0.0, clock)
+    if not writer.write(facts, state, selector) and writer.trouble is not None:
+        raise writer.trouble
+    return facts

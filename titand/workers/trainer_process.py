@@ -19,7 +19,7 @@ from titand.storage.manifests import Snapshot
 from titand.storage.snapshots import SnapshotStore
 from titand.storage.tensors import encode_tensors
 from titand.workers.assembly import Surroundings, build_trainer
-from titand.workers.checkpoints import CheckpointFacts, CheckpointWriter, facts_of, fingerprint, require_fit
+from titand.workers.checkpoints import SAVED, CheckpointFacts, CheckpointWriter, facts_of, fingerprint, require_fit
 from titand.workers.signals import Stop
 from titand.workers.trainer import TrainerWorker
 
@@ -58,17 +58,12 @@ def _begin(around: Surroundings, worker: TrainerWorker, log: Log) -> None:
     if bundle is None:
         worker.begin(None, 0)
         return
-    require_fit(bundle, _fingerprint(around))
+    require_fit(bundle, fingerprint(around.config))
     facts = facts_of(bundle)
-    worker.begin(bundle.sections["state"], facts.version)
+    worker.begin(bundle.sections["state"] or None, facts.version)  # none: stopped before there was a model
     if bundle.sections["selector"] and around.memory.read() is None:
         around.memory.write(bytes(bundle.sections["selector"]))
     log.info("goes on from a checkpoint", version=facts.version, generation=bundle.generation, clean=facts.clean)
-
-
-def _fingerprint(around: Surroundings) -> str:
-    training = around.config.training
-    return fingerprint(around.config.model_spec, training.optimizer, training.momentum)
 
 
 class _TrainerLoop:
@@ -108,7 +103,8 @@ class _TrainerLoop:
         # The selector has ended before us, and the front before it: nothing moves in the arena now, and a transaction
         # in which the front was killed is ours to finish.
         Ledger(self._around.arena, self._around.descriptors.filled, self._clock)
-        self._write_checkpoint(clean=True)
+        if self._write_checkpoint(clean=True):
+            self._around.boards.write("trainer", {"state": SAVED})
         return 0
 
     def _serve(self) -> None:
@@ -222,8 +218,8 @@ class _TrainerLoop:
         if self._worker.version > self._saved_version and self._checkpoints.is_due:
             self._write_checkpoint(clean=False)
 
-    def _write_checkpoint(self, clean: bool) -> None:
-        facts = CheckpointFacts(self._worker.version, _fingerprint(self._around), self._is_paused(), clean)
+    def _write_checkpoint(self, clean: bool) -> bool:
+        facts = CheckpointFacts(self._worker.version, fingerprint(self._around.config), self._is_paused(), clean)
         with self._worker.stages.timed("checkpoint"):
             written = self._checkpoints.write(facts, self._worker.state(), self._around.memory.read())
         if written:
@@ -232,6 +228,7 @@ class _TrainerLoop:
         elif self._checkpoints.trouble is not None:
             trouble = self._checkpoints.trouble
             self._log.error("checkpoint failed", reason=trouble.reason, message=str(trouble))
+        return written
 
     # ---- what is shown
 
