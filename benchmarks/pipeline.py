@@ -2,9 +2,10 @@
 
     python -m benchmarks.pipeline [--models mlp,mobilenet_v1,...] [--seconds 8] [--pairs 3]
 
-A: the trainer's core in this process on ready batches, nothing else running. B: the two worker processes of the
-daemon, trainer pinned to core 0 and selector to core 1, the arena kept full. A and B alternate. Both do the same
-rounds: copy the state, gather, forward, backward, update, publish.
+A: the trainer's core in a process on ready batches, nothing else running. B: the two worker processes of the daemon,
+trainer pinned to core 0 and selector to core 1, the arena kept full. C: as A, beside a stranger on core 1 that runs
+the same model's forward pass without end and shares nothing with us: what this machine's memory and caches alone cost.
+The three alternate. All do the same rounds: copy the state, gather, forward, backward, update, publish.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from benchmarks.models import MODELS, config_of, random_samples
 from benchmarks.service import pin
 from titand.clock import SystemClock
 from titand.config import Config, config_to_json
+from titand.learning.models.zoo import build
+from titand.learning.scoring import score
 from titand.records import Batch
 from titand.runtime.arena import SELECTED, Arena, ArenaLayout, create_arena
 from titand.runtime.boards import Boards, create_boards, create_memory
@@ -49,9 +52,10 @@ def main() -> None:
     options = parser.parse_args()
     result: dict[str, Any] = {}
     for name in options.models.split(","):
-        alone, together, handover, select = [], [], [], []
+        alone, together, stranger, handover, select = [], [], [], [], []
         for _ in range(options.pairs):
             alone.append(_alone(name, options.seconds))
+            stranger.append(_beside_a_stranger(name, options.seconds))
             round_seconds, stages, selector = _together(name, options.seconds)
             together.append(round_seconds)
             select.append(selector["select"]["p50"])
@@ -61,6 +65,7 @@ def main() -> None:
             "alone_ms": summary([value * 1e3 for value in alone]),
             "together_ms": summary([value * 1e3 for value in together]),
             "ratio": summary([b / a for a, b in zip(alone, together, strict=True)]),
+            "stranger_ratio": summary([c / a for a, c in zip(alone, stranger, strict=True)]),
             "select_ms": summary([value * 1e3 for value in select]),
             "handover_ms": summary([value * 1e3 for value in handover]) if handover else None,
         }
@@ -80,6 +85,31 @@ def _alone(name: str, seconds: float) -> float:
         command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     return float(output.stdout)
+
+
+def _beside_a_stranger(name: str, seconds: float) -> float:
+    """Return the mean round time beside a process that shares nothing but the machine."""
+    command = [sys.executable, "-c", f"from benchmarks.pipeline import forward_passes; forward_passes({name!r})"]
+    stranger = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE)
+    try:
+        assert stranger.stdout is not None
+        stranger.stdout.readline()
+        return _alone(name, seconds)
+    finally:
+        stranger.kill()
+        stranger.wait()
+        stranger.stdout.close()
+
+
+def forward_passes(name: str) -> None:
+    """Run a model forward on core 1 until killed."""
+    os.sched_setaffinity(0, {1})
+    spec = config_of(name).model_spec
+    model = build(spec, 0).eval()
+    x = torch.randn(30, *spec.input.shape)
+    print("ready", flush=True)
+    while True:
+        score(model, x)
 
 
 def rounds(name: str, seconds: float) -> float:

@@ -30,8 +30,8 @@ def _fill(match: re.Match[str]) -> str:
     result = json.loads((RESULTS / f"{name}.json").read_text())
     machine = result["machine"]
     origin = (
-        f"\n`{result['command']}`, commit {result['revision']}, {machine['processor']}, {machine['cores']} cores, Python"
-        f" {machine['python']}, load {machine['load_average']:.1f} at the end.\n"
+        f"\n`{result['command']}`, commit {result['revision']}, {machine['processor']}, {machine['cores']} cores,"
+        f" Python {machine['python']}, load {machine['load_average']:.1f} at the end.\n"
     )
     return match[1] + TABLES[name](result) + origin + match[3]
 
@@ -72,11 +72,19 @@ def _paced(result: Plain) -> str:
 
 def _pipeline(result: Plain) -> str:
     rows = [
-        (name, _range(row["alone_ms"]), _range(row["together_ms"]), _range(row["ratio"]), _range(row["select_ms"]),
-         _range(row["handover_ms"], 3))
+        (name, _range(row["alone_ms"]), _range(row["together_ms"]), _range(row["ratio"]),
+         _range(row["stranger_ratio"]), _range(row["select_ms"]), _range(row["handover_ms"], 3))
         for name, row in result.items() if isinstance(row, dict) and "ratio" in row
     ]  # fmt: skip
-    head = ("model", "training alone, ms", "with selection, ms", "ratio", "selection, ms", "hand-over, ms")
+    head = (
+        "model",
+        "training alone, ms",
+        "with selection, ms",
+        "ratio",
+        "ratio beside a stranger",
+        "selection, ms",
+        "hand-over, ms",
+    )
     return _table(head, rows)
 
 
