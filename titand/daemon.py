@@ -29,7 +29,7 @@ from titand.runtime.supervisor import Rules, Supervisor
 from titand.runtime.systemd import Notifier
 from titand.storage.bundles import load_newest
 from titand.storage.files import refusals_of, remove_partials
-from titand.workers.checkpoints import SAVED, write_last
+from titand.workers.checkpoints import SAVED, facts_of, sample_fingerprint, write_last
 
 _LEAST_SLOTS = 256
 _MOST_SLOTS = 16_384
@@ -286,14 +286,14 @@ def _restore(config: Config, arena: Arena, boards: Boards, clock: SystemClock, l
         health.append(item)
     if bundle is None:
         return health
-    facts = json.loads(bytes(bundle.sections["facts"]))
-    if facts["paused"]:
+    facts = facts_of(bundle)
+    if facts.samples != sample_fingerprint(config):
+        log.warning("the checkpoint's samples are not of the configured kind", version=facts.version)
+        return health  # the trainer will refuse it, and say what to do
+    if facts.paused:
         boards.write("wishes", {"paused": True, "note": "since before the restart", "since_ns": clock.wall_ns()})
-    try:
-        waiting = restore_image(arena, bytes(bundle.sections["arena"]), facts["version"])
-        log.info("state is back", version=facts["version"], samples_waiting=waiting, clean=facts["clean"])
-    except ValueError as error:
-        log.warning("the checkpoint's samples do not fit the configured input", why=error)
+    waiting = restore_image(arena, bytes(bundle.sections["arena"]), facts.version)
+    log.info("state is back", version=facts.version, samples_waiting=waiting, clean=facts.clean)
     return health
 
 

@@ -71,7 +71,9 @@ def test_a_killed_process_is_back_and_nothing_is_lost(daemon, producers, name):
 @pytest.mark.parametrize("name", ["selector", "front"])
 def test_a_process_that_hangs_is_ended_and_back(daemon, producers, name):
     survive(daemon, producers, name, signal.SIGSTOP)
-    assert "hung" in process_of(daemon.training(), name).last_exit
+    training = daemon.training()
+    assert "hung" in process_of(training, name).last_exit
+    assert any(item.code == "PROCESS_RESTARTED" and "hung" in item.message for item in training.health)
     assert f"hung, killed process={name}" in daemon.log()
 
 

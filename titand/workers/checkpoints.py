@@ -27,23 +27,29 @@ class CheckpointFacts:
 
     Attributes:
         version: of the parameters.
-        fingerprint: of the model and optimizer that the state fits.
+        model: fingerprint of model and optimizer that the state fits; empty where there is no state yet.
+        samples: fingerprint of the samples that the arena holds.
         paused: whether somebody had paused training.
         clean: whether it was written in an orderly stop, so that nothing came after it.
     """
 
     version: int
-    fingerprint: str
+    model: str
+    samples: str
     paused: bool
     clean: bool
 
 
-def fingerprint(config: Config) -> str:
+def model_fingerprint(config: Config) -> str:
     """Return a text that is equal for two configurations whose states fit each other."""
-    training = config.training
-    return json.dumps(
-        [dataclasses.asdict(config.model_spec), training.optimizer, training.momentum > 0], sort_keys=True
-    )
+    spec, training = dataclasses.asdict(config.model_spec), config.training
+    return json.dumps([spec, training.optimizer, training.momentum > 0], sort_keys=True)
+
+
+def sample_fingerprint(config: Config) -> str:
+    """Return a text that is equal for two configurations whose samples fit each other."""
+    spec = config.model_spec
+    return json.dumps([spec.input.data_type, spec.input.shape, spec.labels])
 
 
 def facts_of(bundle: Bundle) -> CheckpointFacts:
@@ -51,13 +57,13 @@ def facts_of(bundle: Bundle) -> CheckpointFacts:
     return CheckpointFacts(**json.loads(bytes(bundle.sections["facts"])))
 
 
-def require_fit(bundle: Bundle, expected: str) -> None:
+def require_fit(facts: CheckpointFacts, config: Config) -> None:
     """Check that a checkpoint belongs to the configured model.
 
     Raises:
         ModelError: CHECKPOINT_OTHER_MODEL.
     """
-    if facts_of(bundle).fingerprint != expected:
+    if facts.samples != sample_fingerprint(config) or facts.model not in ("", model_fingerprint(config)):
         raise ModelError(
             "CHECKPOINT_OTHER_MODEL",
             "The checkpoint in the state folder was written for another model, input, labels or optimizer.",
@@ -135,7 +141,8 @@ def write_last(
 ) -> CheckpointFacts:
     """Write the checkpoint that the trainer did not live to write, when every other process has ended.
 
-    What the parameter board does not hold, because no trainer came so far, is taken from the newest checkpoint.
+    The state is the parameter board's; where no trainer came so far as to publish one, it is the newest checkpoint's,
+    which may even be of another model, as long as it takes the same samples.
 
     Args:
         config: the daemon's.
@@ -149,15 +156,16 @@ def write_last(
         ModelError: CHECKPOINT_OTHER_MODEL, the newest checkpoint is not to be replaced.
         TitanError: the disk refuses.
     """
-    newest, _ = load_newest(config.checkpoint_folder)
-    version, state = 0, memoryview(b"")
-    if newest is not None:
-        require_fit(newest, fingerprint(config))
-        version, state = facts_of(newest).version, newest.sections["state"]
-        selector = selector or bytes(newest.sections["selector"])
+    samples = sample_fingerprint(config)
+    facts, state = CheckpointFacts(0, "", samples, paused, clean=True), memoryview(b"")
     if os.fstat(parameters).st_size and (board := ParameterBoard(parameters)).version >= 0:
-        version, state = board.version, board.slot(board.version)
-    facts = CheckpointFacts(version, fingerprint(config), paused, clean=True)
+        facts = dataclasses.replace(facts, version=board.version, model=model_fingerprint(config))
+        state = board.slot(board.version)
+    elif (newest := load_newest(config.checkpoint_folder)[0]) is not None:
+        old = facts_of(newest)
+        require_fit(dataclasses.replace(old, model=""), config)
+        facts = dataclasses.replace(facts, version=old.version, model=old.model)
+        state, selector = newest.sections["state"], selector or bytes(newest.sections["selector"])
     writer = CheckpointWriter(config.checkpoint_folder, arena, config.storage.daily_bytes, 0.0, clock)
     if not writer.write(facts, state, selector) and writer.trouble is not None:
         raise writer.trouble

@@ -19,7 +19,15 @@ from titand.storage.manifests import Snapshot
 from titand.storage.snapshots import SnapshotStore
 from titand.storage.tensors import encode_tensors
 from titand.workers.assembly import Surroundings, build_trainer
-from titand.workers.checkpoints import SAVED, CheckpointFacts, CheckpointWriter, facts_of, fingerprint, require_fit
+from titand.workers.checkpoints import (
+    SAVED,
+    CheckpointFacts,
+    CheckpointWriter,
+    facts_of,
+    model_fingerprint,
+    require_fit,
+    sample_fingerprint,
+)
 from titand.workers.signals import Stop
 from titand.workers.trainer import TrainerWorker
 
@@ -58,8 +66,8 @@ def _begin(around: Surroundings, worker: TrainerWorker, log: Log) -> None:
     if bundle is None:
         worker.begin(None, 0)
         return
-    require_fit(bundle, fingerprint(around.config))
     facts = facts_of(bundle)
+    require_fit(facts, around.config)
     worker.begin(bundle.sections["state"] or None, facts.version)  # none: stopped before there was a model
     if bundle.sections["selector"] and around.memory.read() is None:
         around.memory.write(bytes(bundle.sections["selector"]))
@@ -219,7 +227,10 @@ class _TrainerLoop:
             self._write_checkpoint(clean=False)
 
     def _write_checkpoint(self, clean: bool) -> bool:
-        facts = CheckpointFacts(self._worker.version, fingerprint(self._around.config), self._is_paused(), clean)
+        config = self._around.config
+        facts = CheckpointFacts(
+            self._worker.version, model_fingerprint(config), sample_fingerprint(config), self._is_paused(), clean
+        )
         with self._worker.stages.timed("checkpoint"):
             written = self._checkpoints.write(facts, self._worker.state(), self._around.memory.read())
         if written:
