@@ -69,11 +69,12 @@ class Choosing:
         x = self._preprocess(raw[torch.tensor(candidates.key)])
         forward = scoring.score(self.model, x)
         gradient = LastLayerGradient(scoring.residual(forward.logits, candidates.label), forward.hidden)
+        probability = torch.softmax(forward.logits, dim=1)
         if self._filter.needs_feature:
-            self._filter.learn(candidates.label, forward.feature, gradient.norm())
+            self._filter.learn(candidates.label, forward.feature, gradient.norm(), probability)
         loss = nn.functional.cross_entropy(forward.logits, candidates.label, reduction="none")
         inputs = x if self._method.policy == "camel" else None
-        return Scores(gradient, loss, torch.softmax(forward.logits, dim=1), inputs)
+        return Scores(gradient, loss, probability, inputs)
 
 
 class Simulation:

@@ -65,5 +65,3 @@ def uniform_error(gram: Tensor, batch_size: int) -> float:
     n = len(gram)
     scatter = float(gram.diagonal().sum() - gram.sum() / n)
     return (1 / batch_size - 1 / n) / (n - 1) * max(0.0, scatter)
-
-

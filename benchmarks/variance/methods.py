@@ -71,13 +71,13 @@ class Estimator:
         self._filter = None
         if method.rule not in ("", LIMIT):
             size = trace.at[0].feature.shape[1]
-            self._filter = CoarseFilter(
-                trace.class_count, capacity, size, rule=method.rule, generator=self._generator
-            )
+            self._filter = CoarseFilter(trace.class_count, capacity, size, rule=method.rule, generator=self._generator)
             for window in trace.before if self._filter.needs_feature else ():
                 candidates = self._candidates(window)
                 row = torch.tensor(candidates.key)
-                self._filter.learn(candidates.label, window.feature[row], window.gradient.take(row).norm())
+                scores = scores_of(window, row)
+                feature = window.feature[row]
+                self._filter.learn(candidates.label, feature, scores.gradient.norm(), scores.probability)
 
     def coefficients(self, window: Window) -> Tensor:
         """Return c of a draw: the batch's gradient is sum_i c_i g_i over the window, [n] float64."""
@@ -104,14 +104,14 @@ def sampled(label: Tensor, size: Tensor, capacity: int, generator: torch.Generat
     buffer = CandidateBuffer(capacity)
     size = size.clamp(min=max(1e-3 * float(size.mean()), 1e-30))
     chance = torch.rand(len(label), dtype=torch.float64, generator=generator).tolist()
-    for key, y in enumerate(label.tolist()):
-        buffer.put(key, y, float(size[key]))
+    for position, y in enumerate(label.tolist()):
+        buffer.put(position, y, float(size[position]))
         if buffer.is_full:
-            buffer.shed(chance[key])
+            buffer.shed(chance[position])
     kept = [item for _, item in buffer]
-    key = tuple(item.key for item in kept)
+    key = [item.key for item in kept]
     weight = torch.tensor([item.inverse_probability for item in kept], dtype=torch.float64)
-    return CandidateSet(key, label[list(key)], weight, torch.bincount(label))
+    return CandidateSet(tuple(key), label[key], weight, torch.bincount(label))
 
 
 def scores_of(window: Window, row: Tensor) -> Scores:

@@ -77,6 +77,10 @@ class Conditions:
         ]
         return "-".join([self.task, *parts])
 
+    def at_stage(self, stage: int) -> Conditions:
+        """Return the same at another stage."""
+        return dataclasses.replace(self, stage=stage)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -117,7 +121,7 @@ def recorded(conditions: Conditions, stages: Iterable[int], cache: Path = CACHE)
     Raises:
         NotFound: the data are not on this machine; the remedy says how to get them.
     """
-    path = {stage: cache / f"{dataclasses.replace(conditions, stage=stage).name}.npz" for stage in stages}
+    path = {stage: cache / f"{conditions.at_stage(stage).name}.npz" for stage in stages}
     missing = sorted(stage for stage in path if not path[stage].exists())
     for stage, trace in record(conditions, missing):
         cache.mkdir(parents=True, exist_ok=True)
@@ -149,10 +153,13 @@ def record(conditions: Conditions, stages: Sequence[int]) -> Iterator[tuple[int,
             at = stream.windows(label, conditions.window, "shuffled", conditions.seed + NEXT)
             fresh = [torch.from_numpy(next(at)) for _ in range(conditions.windows)]
             y = torch.from_numpy(label)
-            yield round, Trace(
-                list(before),
-                [seen(model, preprocess(value[i]), y[i], conditions.whole_model) for i in fresh],
-                spec.class_count,
+            yield (
+                round,
+                Trace(
+                    list(before),
+                    [seen(model, preprocess(value[i]), y[i], conditions.whole_model) for i in fresh],
+                    spec.class_count,
+                ),
             )
             before.clear()
         position = next(arrivals)

@@ -29,11 +29,15 @@ def offer_all(coarse, label, feature, micro_batch=7):
     return turned_away
 
 
+def even(count):
+    return torch.full((count, CLASSES), 1 / CLASSES)
+
+
 def taught(coarse, rounds=30):
     """The same filter after rounds in which the importance was |f|: easy to predict from the label."""
     for seed in range(rounds):
         label, feature = arrivals(60, seed)
-        coarse.learn(label, feature, feature.norm(dim=1))
+        coarse.learn(label, feature, feature.norm(dim=1), even(60))
     return coarse
 
 
@@ -113,8 +117,9 @@ def test_a_trained_predictor_keeps_samples_of_larger_importance():
         label_seen, feature_seen = arrivals(60, seed)
         label_wrong = label_seen.roll(1)  # what the exit finds surprising is what is called important
         is_wrong = label_wrong != label_seen
-        learned.learn(label_seen, feature_seen, torch.ones(60))
-        learned.learn(label_wrong, feature_seen, 1 + 5 * is_wrong.float())
+        right = torch.nn.functional.one_hot(label_seen, CLASSES).float()
+        learned.learn(label_seen, feature_seen, torch.ones(60), right)
+        learned.learn(label_wrong, feature_seen, 1 + 5 * is_wrong.float(), right)
     mislabelled = label.roll(1)
     offer_all(learned, mislabelled, feature)
     kept = list(learned.cut().key)
@@ -166,7 +171,8 @@ def test_a_feature_that_is_not_finite_harms_no_later_decision(rule):
 
     offer_all(coarse, label, broken)
     coarse.cut()
-    coarse.learn(label, broken, torch.full((60,), float("nan")))
+    coarse.learn(label, broken, torch.full((60,), float("nan")), even(60))
+    coarse.learn(label, broken, torch.ones(60), torch.full((60, CLASSES), float("nan")))
 
     learned = {name: tensor for name, tensor in coarse.state().items() if name != "generator"}
     assert all(tensor.isfinite().all() for tensor in learned.values())
@@ -186,8 +192,8 @@ def test_a_restored_filter_goes_on_as_the_uninterrupted_one(rule):
         one, other = first.cut(), successor.cut()
         assert one.key == other.key
         assert one.stage_weight.tolist() == other.stage_weight.tolist()
-        first.learn(label[part], feature[part], feature[part].norm(dim=1))
-        successor.learn(label[part], feature[part], feature[part].norm(dim=1))
+        first.learn(label[part], feature[part], feature[part].norm(dim=1), even(50))
+        successor.learn(label[part], feature[part], feature[part].norm(dim=1), even(50))
 
 
 def test_a_state_is_a_copy():
@@ -199,7 +205,7 @@ def test_a_state_is_a_copy():
 
 
 def test_the_state_of_another_rule_or_model_is_refused():
-    with pytest.raises(ValueError, match=r"lacks early_exit\.record"):
+    with pytest.raises(ValueError, match=r"lacks early_exit\.moment"):
         coarse_filter("predicted").restore(coarse_filter("stratified").state())
     other = CoarseFilter(CLASSES, 5, WIDTH + 1, generator=torch.Generator())
     with pytest.raises(ValueError, match="mean: expected shape"):

@@ -25,7 +25,7 @@ class CoarseFilter:
     over the window are estimated without bias through stage one. The rules differ in q_i:
 
     - "stratified": q_i = 1, a uniform sample of each class, in proportion to the stream. Needs no feature.
-    - "predicted": q_i = predicted importance mixed with 1 (`early_exit.py`).
+    - "predicted": q_i = predicted importance over a floor (`early_exit.py`).
     - "uniform": q_i = 1 in one reservoir over all classes, the control. Needs no feature.
     - "rep-div": no reservoir but the paper's queue of largest representativeness + diversity. As printed the
       two cancel (`class_stats.py`): the score is the variance of the class, so the queue fills with the most
@@ -147,8 +147,8 @@ class CoarseFilter:
         self._statistics.age()
         return candidates
 
-    def learn(self, label: Tensor, feature: Tensor, importance: Tensor) -> None:
-        """Take the exact importance that stage two found for its candidates.
+    def learn(self, label: Tensor, feature: Tensor, importance: Tensor, probability: Tensor) -> None:
+        """Take what stage two found for its candidates.
 
         Trains the predictor; the other rules have nothing to learn. Rows that are not finite are left out.
 
@@ -156,13 +156,14 @@ class CoarseFilter:
             label: [K] int64 class ids.
             feature: [K, F] the features that were offered.
             importance: [K] sample importance |g_i|.
+            probability: [K, C] the model's softmax.
         """
         if self._early_exit is None:
             return
         label, importance = label.to(feature.device), importance.to(feature.device)
-        sound = feature.isfinite().all(dim=1) & importance.isfinite()
+        sound = feature.isfinite().all(dim=1) & importance.isfinite() & probability.isfinite().all(dim=1)
         if sound.any():
-            self._early_exit.learn(label[sound], feature[sound], importance[sound])
+            self._early_exit.learn(label[sound], feature[sound], importance[sound], probability[sound])
 
     def state(self) -> dict[str, Tensor]:
         """Return what the filter has learned, and its generator; not the buffered keys."""

@@ -175,7 +175,7 @@ class SelectorWorker:
             scores, feature = self._score(candidates)
         self._count_right(candidates, scores)
         if self._filter.needs_feature:
-            self._filter.learn(candidates.label, feature, scores.gradient.norm())
+            self._filter.learn(candidates.label, feature, scores.gradient.norm(), scores.probability)
         draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
         with self.stages.timed("judge"):
             self._judge.after_selection(candidates, scores.gradient.hidden, draw, round)
