@@ -290,19 +290,23 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 def _place(values: dict[str, Any], key: str, text: str) -> None:
     *sections, name = key.split(".")
-    for section in sections:
+    for depth, section in enumerate(sections, 1):
         values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise _no_table(".".join(sections[:depth]), values)
     try:
         values[name] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         values[name] = text  # a bare word is a string
 
 
+def _no_table(key: str, value: Any) -> ConfigError:
+    return ConfigError("CONFIG_TYPE", f"{key}: expected a table, found {value!r}.", "See the example file.")
+
+
 def _build(kind: Any, values: Any, prefix: str) -> Any:
     if not isinstance(values, Mapping):
-        raise ConfigError(
-            "CONFIG_TYPE", f"{prefix.rstrip('.')}: expected a table, found {values!r}.", "See the example file."
-        )
+        raise _no_table(prefix.rstrip("."), values)
     fields = {entry.name: entry for entry in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
     given: dict[str, Any] = {}
