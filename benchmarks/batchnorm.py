@@ -1,9 +1,10 @@
 """BatchNorm with batches of ten that selection has skewed: which statistics to train with, and to score with.
 
     python -m benchmarks.batchnorm [--data digits|fashion-mnist|FILE.npz|FOLDER] [--rounds 400] [--seeds 3]
+        [--architecture mobilenet_v1] [--variants "momentum 0.1,group"]
 
-Runs the real selection (C-IS exact, unbiased weights) and the real learner, one process and one thread, on MobileNetV1
-at a quarter of its width. Every variant sees the same stream, window for window. Prints one Markdown row per variant:
+Runs the real selection (C-IS exact, unbiased weights) and the real learner, one process and one thread; MobileNetV1 has
+a quarter of its width. Every variant sees the same stream, window for window. Prints one Markdown row per variant:
 test accuracy after a quarter, half and all of the rounds, the accuracy at the end with statistics measured anew on 300
 samples ("fresh", it tells bad parameters from bad statistics), and the largest test loss on the way.
 """
@@ -100,14 +101,14 @@ def measure_and_freeze(model: nn.Module, candidate: Tensor) -> None:
         layer.eval()  # the learner leaves it so, because the model as a whole is in training
 
 
-def spec_of(data: Dataset, norm: str) -> ModelSpec:
+def spec_of(data: Dataset, architecture: str, norm: str) -> ModelSpec:
     """Return the model of a data set whose images are brought to 32 x 32."""
     channels = images(data.train.input[:1]).shape[1]
     mean, std = data.moments()
     shape = (channels, SIDE, SIDE)
-    options = {"width": 0.25, "norm": norm}
+    options = {"norm": norm} | ({"width": 0.25} if architecture == "mobilenet_v1" else {})
     return ModelSpec(
-        "mobilenet_v1", TensorSpec("float32", shape), data.train.class_names, mean=(mean,), std=(std,), options=options
+        architecture, TensorSpec("float32", shape), data.train.class_names, mean=(mean,), std=(std,), options=options
     )
 
 
@@ -117,9 +118,9 @@ def images(raw: object) -> Tensor:
     return nn.functional.interpolate(x, (SIDE, SIDE), mode="bilinear") if x.shape[-2:] != (SIDE, SIDE) else x
 
 
-def make_arm(data: Dataset, seed: int, variant: str) -> Arm:
+def make_arm(data: Dataset, architecture: str, seed: int, variant: str) -> Arm:
     """Return a fresh arm: same seed, same parameters."""
-    model = build(spec_of(data, "group" if variant == "group" else "batch"), seed)
+    model = build(spec_of(data, architecture, variant if variant in ("group", "none") else "batch"), seed)
     before_step = nothing
     for layer in norms(model):
         if variant.startswith("momentum"):
@@ -147,16 +148,16 @@ def select(
     return CISSelector().select(candidates, scores, BATCH, g)
 
 
-def run(data: Dataset, variant: str, seed: int, rounds: int) -> tuple[Arm, float]:
+def run(data: Dataset, architecture: str, variant: str, seed: int, rounds: int) -> tuple[Arm, float]:
     """Train one arm; return it and its accuracy with fresh statistics."""
-    preprocess = Preprocess(spec_of(data, "batch"))
+    preprocess = Preprocess(spec_of(data, architecture, "batch"))
     label = torch.as_tensor(data.train.label).long()
     chance = torch.Generator().manual_seed(100 + seed)
     draw_chance = torch.Generator().manual_seed(200 + seed)
     test_row = torch.randperm(len(data.test.label), generator=torch.Generator().manual_seed(0))[:TEST_LIMIT]
     test_x = preprocess(images(data.test.input[test_row.numpy()]))
     test_label = torch.as_tensor(data.test.label).long()[test_row]
-    arm = make_arm(data, seed, variant)
+    arm = make_arm(data, architecture, seed, variant)
 
     def judge() -> Evaluation:
         batches = zip(test_x.split(250), test_label.split(250), strict=True)
@@ -203,6 +204,7 @@ VARIANTS = {
     "candidates": "statistics of the batch; running ones from all 30 candidates",
     "running": "running ones, from all 30 candidates, in training too",
     "group": "GroupNorm: no statistics at all",
+    "none": "no normalisation",
 }
 
 
@@ -210,6 +212,7 @@ def main() -> None:
     """Run all variants and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="digits")
+    parser.add_argument("--architecture", default="mobilenet_v1")
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", default=",".join(VARIANTS))
@@ -217,12 +220,12 @@ def main() -> None:
     torch.set_num_threads(1)
     data = load(options.data)
     quarter, half = options.rounds // 4, options.rounds // 2
-    title = f"{data.name}, {options.seeds} seeds"
+    title = f"{options.architecture}, {data.name}, {options.seeds} seeds"
     print(f"| {title} | {quarter} | {half} | {options.rounds} | fresh | worst loss | CPU s |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for variant in options.variants.split(","):
         start = time.process_time()
-        arms = [run(data, variant, seed, options.rounds) for seed in range(options.seeds)]
+        arms = [run(data, options.architecture, variant, seed, options.rounds) for seed in range(options.seeds)]
         cells = [spread([arm.accuracy[i] for arm, _ in arms]) for i in range(3)]
         cells += [spread([fresh for _, fresh in arms]), f"{max(max(arm.loss) for arm, _ in arms):.3g}"]
         lost = sum(arm.not_finite for arm, _ in arms)

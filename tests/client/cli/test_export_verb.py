@@ -63,7 +63,7 @@ def test_the_model_is_put_beside_its_manifest(export, tmp_path):
 
 
 def test_who_may_only_read_gets_the_latest_snapshot_and_is_told(export, tmp_path):
-    code, out, err = export(GOOD, may_change=False)
+    code, _, err = export(GOOD, may_change=False)
 
     assert code == 0
     assert (tmp_path / "model").read_bytes() == GOOD
