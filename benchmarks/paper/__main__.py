@@ -46,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, origin: Mapping[str, str]) -> int:
     """Run what is wanted and not on file."""
-    wanted = store.missing(grid(options), options.folder)
-    print(f"{len(wanted)} runs to do, {len(list(grid(options))) - len(wanted)} on file", flush=True)
+    distinct = {each.key: each for each in grid(options)}.values()
+    wanted = store.missing(distinct, options.folder)
+    print(f"{len(wanted)} runs to do, {len(distinct) - len(wanted)} on file", flush=True)
     deadline = time.monotonic() + 60 * options.budget
     for settings, curve in results(wanted, options.jobs, deadline):
         store.append(store.Record(settings, curve, origin), options.folder)

@@ -40,14 +40,14 @@ TASKS: Mapping[str, Task] = {
     "fashion-cnn": Task("fashion-mnist", "digits_cnn", test_samples=2000, scale="2,000 test images"),
     "har": Task("motionsense", "mlp", scale="MotionSense in place of HARBOX"),
     "cifar-mobilenet": Task(
-        "cifar10", "mobilenet_v1", {"width": 0.25}, test_samples=2000, scale="width 0.25, 2,000 test images"
+        "cifar10", "mobilenet_v1", {"width": 0.25}, test_samples=1000, scale="width 0.25, 1,000 test images"
     ),
     "cifar-alexnet": Task(
-        "cifar10", "alexnet", {"hidden": 256}, {"hidden": 1024}, 2000, "hidden layers of 256, 2,000 test images"
+        "cifar10", "alexnet", {"hidden": 256}, {"hidden": 1024}, 1000, "hidden layers of 256, 1,000 test images"
     ),
-    "cifar-squeezenet": Task("cifar10", "squeezenet", test_samples=2000, scale="2,000 test images"),
+    "cifar-squeezenet": Task("cifar10", "squeezenet", test_samples=1000, scale="1,000 test images"),
     "cifar-resnet50": Task(
-        "cifar10", "resnet50", {"width": 0.25}, test_samples=2000, scale="width 0.25, 2,000 test images"
+        "cifar10", "resnet50", {"width": 0.25}, test_samples=1000, scale="width 0.25, 1,000 test images"
     ),
     "speech-resnet34": Task(
         "speech", "resnet34", {"width": 0.125}, test_samples=1000, scale="17 words, width 0.125, 1,000 test clips"
