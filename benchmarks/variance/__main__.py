@@ -65,15 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(conditions: Conditions, options: argparse.Namespace, origin: dict[str, str], deadline: float) -> None:
     there = store.records(options.folder)
-    for stage in options.stages:
-        at = conditions.at_stage(stage)
-        grid = itertools.product(options.methods, options.batch, options.candidates)
-        wanted = {case.key: case for case in (_case(at, *each) for each in grid)}
-        cases = [case for key, case in wanted.items() if options.again or key not in there]
-        if not cases or time.monotonic() > deadline:
-            continue
-        trace = recorded(conditions, options.stages)[stage]
-        for case in cases:
+    grid = list(itertools.product(options.methods, options.batch, options.candidates))
+    wanted = {
+        stage: [
+            case
+            for case in dict.fromkeys(_case(conditions.at_stage(stage), *each) for each in grid)
+            if options.again or case.key not in there
+        ]
+        for stage in options.stages
+    }
+    stages = [stage for stage in options.stages if wanted[stage]]
+    if not stages or time.monotonic() > deadline:
+        return
+    for stage, trace in recorded(conditions, stages).items():
+        for case in wanted[stage]:
             error = relative_error(METHODS[case.method], trace, case.batch_size, case.capacity, options.draws)
             store.append(Record(case, error, origin), options.folder)
             print(f"{case.key}: {error.mean:.4f}", flush=True)
