@@ -11,7 +11,9 @@ from titand.demo import screen
 from titand.demo.verdict import Outcome, complaints, interval
 
 LEDGER = SampleLedger(1000, 0, 0, 50, 600, 150, 0, 100, 100, 0)
-SELECTION = Selection("cis", 30, 10, 2.5, 0.2, 9, (1, 9), "cpu")
+SELECTION = Selection(
+    "cis", 30, 10, 2.5, 0.2, 9, (1, 9), "cpu", None, None, 0, "selecting", "SELECTING", "", "stratified"
+)
 TRAINING = Training(
     name="training",
     state="active",
