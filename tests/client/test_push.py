@@ -299,18 +299,19 @@ def test_many_threads_share_a_client_and_a_batch_stays_together(serve):
     assert all(label_of[sequence] == label for label, places in batches for sequence in places)
 
 
-def test_tasks_share_a_client(serve):
+def test_tasks_share_a_client_and_a_batch_stays_together(serve):
     server = serve(Script(credit=20))
 
     async def work():
         async with titan.AsyncClient(server.address) as client:
-            await asyncio.gather(
-                *(client.push_batch(SAMPLE * 9, [label] * 9) for label in (0, 1, 2) for _ in range(10))
-            )
-            return await client.flush()
+            pushes = (client.push_batch(SAMPLE * 9, [label % 3] * 9) for label in range(30))
+            return await asyncio.gather(*pushes), await client.flush()
 
-    assert asyncio.run(work()).accepted == 270
-    assert sequences(server) == list(range(1, 271))
+    places, totals = asyncio.run(work())
+    assert totals.accepted == 270
+    assert [len(each) for each in places] == [9] * 30
+    label_of = {kept.sequence: kept.label for kept in server.kept}
+    assert all(label_of[sequence] == label % 3 for label, each in enumerate(places) for sequence in each)
 
 
 def test_nothing_pushed_needs_no_connection(folder, client_of):

@@ -255,6 +255,47 @@ def test_verdicts_that_were_lost_with_the_connection_are_counted():
     assert stream.take(2.0).first_sequence == 8
 
 
+def test_what_was_under_way_is_sent_again_in_order():
+    stream = opened(max_message_bytes=MESSAGE_OVERHEAD + 2 * (8 + SAMPLE_OVERHEAD))
+    stream.add(samples(1, 6), now=0.0)
+    before = [stream.take(1.0) for _ in range(2)]
+    stream.disconnect()
+    stream.opened(0, SPECS[0], LABELS, 1 << 20, 100)
+    again = stream.take(2.0)
+    assert [batch.first_sequence for batch in before] == [1, 3]
+    assert (again.first_sequence, bytes(again.data)) == (1, samples(1, 6).data)
+    assert stream.totals.resent == 4
+
+
+def test_what_a_server_settles_without_a_word_is_counted():
+    stream = opened()
+    stream.add(samples(1, 10), now=0.0)
+    stream.take(1.0)
+    stream.acknowledge(10, [AcceptedRun(3, 1, 2)], [Refusal(5, 1, "rejected", "BECAUSE", "")], credit=100)
+    totals = stream.totals
+    assert (totals.accepted, totals.rejected, totals.unreported, totals.unacknowledged) == (2, 1, 7, 0)
+
+
+def test_the_news_in_a_run_that_was_told_in_part_has_its_own_numbers():
+    stream = opened()
+    stream.add(samples(1, 4), now=0.0)
+    stream.take(1.0)
+    stream.acknowledge(2, [AcceptedRun(1, 9, 2)], [], credit=100)
+    stream.acknowledge(4, [AcceptedRun(1, 9, 4)], [], credit=100)
+    assert [stream.number_of(sequence) for sequence in range(1, 6)] == [9, 10, 11, 12, None]
+    assert stream.totals.accepted == 4
+
+
+def test_samples_that_differ_go_in_messages_of_their_own():
+    stream = opened()
+    odd = samples(1, 1)._replace(data=b"short")  # same type and shape, but not so many bytes: the server will refuse it
+    for each in (samples(1, 1), odd, samples(1, 1, timed=True), samples(1, 1, SPECS[1]), samples(1, 2, SPECS[1])):
+        stream.add(each, now=0.0)
+    taken = [stream.take(1.0) for _ in range(4)]
+    assert [batch.sample_count for batch in taken] == [1, 1, 1, 3]
+    assert [len(batch.data) for batch in taken] == [8, 5, 8, 72]
+
+
 def test_verdicts_told_twice_count_once():
     stream = opened()
     stream.add(samples(1, 4), now=0.0)

@@ -6,11 +6,13 @@ import threading
 from dataclasses import replace
 
 import grpc
+import grpc.aio
 import pytest
 
 import titan
 from tests.client.reference_server import abort
 from titan import calls
+from titan.rpc import from_call
 from titan.v1 import sample_service_pb2, snapshot_service_pb2, telemetry_service_pb2, training_service_pb2
 
 
@@ -146,6 +148,12 @@ def test_a_plain_status_is_an_error_too(servers, client_of):
     with pytest.raises(titan.TitanError, match="a bug") as caught:
         client_of(servers[0]).training()
     assert (caught.value.code, caught.value.reason) == ("INTERNAL", "INTERNAL")
+
+
+def test_a_status_that_grpc_itself_lost_may_pass(servers):
+    lost = grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, None, None, "Internal error from Core")
+    found = from_call(lost, servers[0].address)
+    assert (found.code, found.reason) == ("UNAVAILABLE", "CONNECTION_LOST")
 
 
 def test_a_daemon_of_another_version_is_named(servers, client_of):

@@ -49,6 +49,14 @@ def test_status_prints_one_envelope(titanctl):
     assert found["data"]["telemetry"]["values"] == {}
 
 
+def test_a_number_that_json_has_no_word_for_is_null(titanctl):
+    found = training_service_pb2.Training(evaluation={"class_accuracies": [0.5, float("nan")]})
+    titanctl.server.answers["GetTraining"] = lambda request, context: found
+    _, out, _ = titanctl("status", "--json")
+    assert envelope(out)["data"]["training"]["evaluation"]["class_accuracies"] == [0.5, None]
+    assert "NaN" not in out
+
+
 def test_jsonl_is_one_line(titanctl):
     code, out, _ = titanctl("status", "--format", "jsonl")
     assert code == 0
