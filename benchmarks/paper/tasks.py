@@ -49,6 +49,7 @@ TASKS: Mapping[str, Task] = {
     "cifar-resnet50": Task(
         "cifar10", "resnet50", {"width": 0.25}, test_samples=1000, scale="width 0.25, 1,000 test images"
     ),
+    "speech-cnn": Task("speech", "digits_cnn", test_samples=1000, scale="17 words, a small CNN, 1,000 test clips"),
     "speech-resnet34": Task(
         "speech", "resnet34", {"width": 0.125}, test_samples=1000, scale="17 words, width 0.125, 1,000 test clips"
     ),
