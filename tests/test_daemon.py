@@ -1,0 +1,117 @@
+"""The composition root as a program: arguments, configuration, locks, and a torch that cannot be imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import titand
+from tests.e2e.conftest import daemons, homes  # noqa: F401
+from tests.e2e.daemon import SECONDS, check_books, health_of, process_of
+from titand.daemon import _take_lock
+from titand.errors import AlreadyRunning, StorageError
+
+ROOT = Path(__file__).parents[1]
+
+
+def titand_says(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "titand.daemon", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def test_it_knows_its_version():
+    assert titand_says("--version").stdout == f"titand {titand.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["surf"], ["serve", "--port", "1"], ["serve", "extra"]])
+def test_misuse_is_status_two(arguments):
+    result = titand_says(*arguments)
+    assert result.returncode == 2
+    assert "usage: titand" in result.stderr
+
+
+@pytest.fixture
+def config_path(tmp_path):
+    path = tmp_path / "titand.toml"
+    path.write_text('[model]\narchitecture = "mlp"\nlabels = ["a", "b"]\n[model.input]\nshape = [2]\n')
+    return path
+
+
+def test_a_configuration_is_shown_with_the_origin_of_each_value(config_path):
+    result = titand_says("check-config", "--config", str(config_path), TITAND_ROUND__MIN_SAMPLES="7")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        f'model.architecture = "mlp"  # {config_path}',
+        f"model.input.shape = [2]  # {config_path}",
+        f'model.labels = ["a", "b"]  # {config_path}',
+        "round.min_samples = 7  # TITAND_ROUND__MIN_SAMPLES",
+        "The configuration is valid; all other values are defaults.",
+    ]
+
+
+def test_the_file_may_be_named_by_a_variable(config_path):
+    result = titand_says("check-config", TITAND_CONFIG=str(config_path))
+    assert f'model.architecture = "mlp"  # {config_path}' in result.stdout
+
+
+def test_a_wrong_configuration_is_one_sentence_on_standard_error_and_status_78(config_path):
+    config_path.write_text("[model]\narchitecure = 'mlp'\n")
+    for command in ("check-config", "serve"):
+        result = titand_says(command, "--config", str(config_path))
+        assert result.returncode == os.EX_CONFIG
+        assert result.stderr == (
+            "titand: Unknown configuration key model.architecure. Did you mean model.architecture?\n"
+        )
+
+
+def test_a_folder_belongs_to_the_first_that_takes_it(tmp_path):
+    lock = _take_lock(tmp_path)
+    with pytest.raises(AlreadyRunning, match=f"process {os.getpid()}, uses {tmp_path}") as caught:
+        _take_lock(tmp_path)
+    assert caught.value.metadata == {"pid": str(os.getpid())}
+    os.close(lock)
+    os.close(_take_lock(tmp_path))
+
+
+def test_a_lock_that_a_dead_daemon_left_is_no_hindrance(tmp_path):
+    (tmp_path / "titand.lock").write_text("4711 and some more")
+    lock = _take_lock(tmp_path)
+    assert (tmp_path / "titand.lock").read_text() == str(os.getpid())
+    os.close(lock)
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
+    (tmp_path / "titand.lock").mkdir()
+    with pytest.raises(StorageError, match=r"titand\.lock"):
+        _take_lock(tmp_path)
+
+
+def test_a_torch_that_cannot_be_imported_does_not_stop_samples_from_being_taken(daemons, tmp_path):  # noqa: F811
+    broken = tmp_path / "torch"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('a wheel for another machine')\n")
+    daemon = daemons().start(PYTHONPATH=str(tmp_path))
+    totals = daemon.push(100)
+    assert totals.accepted == 100
+    training = daemon.until(lambda training: "PROCESS_CRASH_LOOP" in health_of(training))
+    assert "zygote" in next(item.message for item in training.health if item.code == "PROCESS_CRASH_LOOP")
+    assert process_of(training, "zygote").restart_count >= 4
+    assert training.state == "starting"
+    assert "a wheel for another machine" in daemon.log()
+    check_books(training, totals)
+    assert daemon.stop() == 0
+
+    daemon.start(PYTHONPATH=str(tmp_path))
+    training = daemon.until(lambda training: training.sample_ledger.buffered_count == 100)
+    check_books(training, totals)
+    assert daemon.stop() == 0
