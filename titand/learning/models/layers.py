@@ -44,7 +44,7 @@ class ChannelsLast(nn.Module):
     """Lay a feature map out position by position, for the CPU; values and shape stay.
 
     At the start of `rest` in models of many thin layers: oneDNN then trains MobileNetV1 in half the time and
-    scores SqueezeNet in two thirds. AlexNet and the ResNets gain nothing. The filter, which ends before it, does not pay for it.
+    scores SqueezeNet in two thirds. AlexNet and ResNet34 gain nothing. The filter, which ends before it, does not pay.
     """
 
     def forward(self, x: Tensor) -> Tensor:
