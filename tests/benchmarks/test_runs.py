@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
 import pytest
+import torch
 
-from benchmarks.paper import costs, report, store
+from benchmarks.paper import costs, report, store, tasks
 from benchmarks.paper.__main__ import grid, main, parse
 from benchmarks.paper.arms import LEAST_SEEDS, conditions
+from benchmarks.paper.averaging import Average
 from benchmarks.paper.costs import Costs
 from benchmarks.paper.methods import METHODS
-from benchmarks.paper.run import Curve, run
+from benchmarks.paper.run import Curve, arrivals, run
 from benchmarks.paper.settings import Settings, settings_of
 from benchmarks.paper.store import Record
 from benchmarks.paper.tables import row
+from titand.learning.models.zoo import build
 
 SMALL = ["run", "--task", "digits", "--methods", "rs,titan", "--lrs", "0.05", "--rounds", "50", "--seeds", "1"]
 
@@ -182,3 +186,56 @@ def test_costs_are_measured_for_every_method_and_kept(tmp_path):
     found = costs.read(tmp_path / "costs-digits.json")
     assert set(found.select) == set(METHODS)
     assert min(found.train, found.feature, *found.select.values()) > 0
+
+
+def test_arms_with_other_seeds_are_compared_on_those_that_both_have():
+    records = [*ramp_records({"rs": 1.0}, seeds=8), *ramp_records({"titan": 2.0})]
+    (condition,) = conditions(records)
+    found = row(condition.arms["titan"], condition.reference, 1000, None, averaged=False)
+    assert len(condition.reference.seeds) == 8
+    assert found.gap.value == pytest.approx(38.0)  # seeds 5 to 7 are of the reference alone, and higher
+    assert found.gap.high == pytest.approx(found.gap.low)
+
+
+def test_noise_and_imbalance_reach_the_windows():
+    train = tasks.load("digits").dataset.train
+    settings = Settings("digits", "rs", 0.05, seed=0, rounds=14)
+    clean, noisy, rare = (
+        torch.cat([label for _, label in itertools.islice(arrivals(train, each), 14)])
+        for each in (settings, settings.but(noise=0.2), settings.but(imbalance=10.0))
+    )
+    assert (clean != noisy).double().mean() == pytest.approx(0.2, abs=0.01)  # 1,400 of 1,437 samples
+    assert torch.bincount(rare)[0] > 4 * torch.bincount(rare)[9]
+
+
+def test_replay_adds_earlier_samples_to_each_window():
+    settings = Settings("digits", "rs", 0.05, seed=0, rounds=3, replay=0.25)
+    sizes = [len(label) for _, label in itertools.islice(arrivals(tasks.load("digits").dataset.train, settings), 3)]
+    assert sizes == [100, 125, 125]
+    settings = settings.but(replay=0.0)
+    assert len(next(arrivals(tasks.load("digits").dataset.train, settings))[1]) == 100
+
+
+def test_the_average_of_a_model_that_stands_still_is_the_model():
+    model = build(tasks.load("digits").spec, seed=0)
+    average = Average(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 1.0
+    for _ in range(200):
+        average.follow()
+    for own, live in zip(average.model.parameters(), model.parameters(), strict=True):
+        assert torch.allclose(own, live, atol=1e-4)
+
+
+def test_the_average_forgets_by_its_decay():
+    model = build(tasks.load("digits").spec, seed=0)
+    average = Average(model, decay=0.5)
+    expected = average.model.head.bias.detach().clone()
+    for round in range(1, 6):
+        with torch.no_grad():
+            model.head.bias += 1.0
+        average.follow()
+        decay = min(0.5, (1 + round) / (10 + round))
+        expected = decay * expected + (1 - decay) * model.head.bias.detach()
+    assert torch.allclose(average.model.head.bias, expected)
