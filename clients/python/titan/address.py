@@ -115,7 +115,9 @@ def _explain(address: str, error: OSError) -> Unreachable:
             "UNAVAILABLE",
             "PERMISSION_DENIED",
             f"This user may not use {path or address}; members of group '{group}' may.",
-            f"Join it with 'sudo usermod -aG {group} $USER' and log in again.",
+            "The daemon runs as root: use sudo, or run it as a service."
+            if group == "root"
+            else f"Join it with 'sudo usermod -aG {group} $USER' and log in again.",
             {**facts, "group": group},
         )
     if error.errno == errno.ECONNREFUSED:

@@ -48,6 +48,8 @@ class Download:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = self.path  # a full disk says no name by itself
         self._file.close()
 
     @property

@@ -33,20 +33,20 @@ GOOD = file_of({"w": ("F32", [2, 3], struct.pack("<6f", *range(6))), "n": ("I64"
 def export(serve, capsys, tmp_path):
     """Run export-model against a server that has this file."""
 
-    def run(data, *words, format="SAFETENSORS", may_change=True):
+    def run(data, *words, format="SAFETENSORS", may_change=True, ending="", server_name="titand.sock"):
         number = pb.ModelFormat.Value(f"MODEL_FORMAT_{format}")
         snapshot = pb.Snapshot(
             name="snapshots/r00000421", architecture="mlp", labels=["cat", "dog"], metrics={"accuracy": 0.91},
             files=[{"format": number, "size_bytes": len(data), "sha256": hashlib.sha256(data).digest()}],
             manifest_json=json.dumps(MANIFEST),
         )  # fmt: skip
-        server = serve()
+        server = serve(name=server_name)
         server.answers["GetSnapshot"] = lambda request, context: snapshot
         server.answers["CreateSnapshot"] = lambda request, context: pb.CreateSnapshotResponse(snapshot=snapshot)
         server.answers["DownloadSnapshot"] = lambda request, context: iter([pb.DownloadSnapshotResponse(chunk=data)])
         admin = server.address if may_change else f"unix:{tmp_path}/no.sock"
         connection = ["--address", server.address, "--admin-address", admin]
-        code = main([*connection, "export-model", str(tmp_path / "model"), *words])
+        code = main([*connection, "export-model", str(tmp_path / f"model{ending}"), *words])
         return (code, *capsys.readouterr())
 
     return run
@@ -82,6 +82,26 @@ def test_format_is_the_files_and_json_is_the_outputs(export, tmp_path):
     assert (code, found["status"]) == (0, "ok")
     assert found["data"]["path"] == str(tmp_path / "model")
     assert found["data"]["snapshot"]["labels"] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(("ending", "format"), [("pt2", "PT2"), ("safetensors", "SAFETENSORS")])
+def test_the_ending_of_the_path_names_the_format(export, monkeypatch, ending, format):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, out, _ = export(GOOD, ending=f".{ending}", format=format)
+    assert code == 0
+    assert out.splitlines()[0].endswith(ending)
+
+
+def test_a_path_that_cannot_be_written_is_told_without_a_traceback(export, tmp_path):
+    (tmp_path / "model.d").mkdir()
+    code, out, err = export(GOOD, ending=".d")
+    assert (code, out) == (2, "")
+    assert "is a folder; name the file" in err
+    (tmp_path / "model.x").write_text("no folder")
+    code, out, err = export(GOOD, ending=".x/inside", server_name="again.sock")
+    assert (code, out) == (1, "")
+    assert err.startswith("titanctl: ")
+    assert "model.x" in err
 
 
 def test_a_model_that_does_not_load_back_exits_1(export):

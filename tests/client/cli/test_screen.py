@@ -91,7 +91,7 @@ def test_a_busy_daemon_is_one_screen():
         "           + 11.6k evicted + 0 unlabelled + 237 buffered + 9,600 selected + 0 lost   balanced",
         "SELECTION  cis on cuda:0   10 of 30 candidates   staleness 1 in 99 %",
         "GAIN       random has 2.31 +-0.20 times our variance   control arm +0.120 +-0.030 nats",
-        "LATENCY    95 of 100 within   filter 3.1 ms",
+        "LATENCY    p95   filter 3.1 ms",
         "STREAMS    1 open: camera (96.2k accepted, 0 rejected, 0 shed)",
         "POWER      6.8 W (jtop)   1,234 J   CPU 53 %   GPU 0 %   hottest 61 C (cpu)",
         "MEMORY     200 MB in 2 processes   1.25 GB available   DISK 21 MB written today",

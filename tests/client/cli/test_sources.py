@@ -154,6 +154,25 @@ def write_idx(path, code, shape, payload):
         file.write(struct.pack(f">HBB{len(shape)}I", 0, code, len(shape), *shape) + payload)
 
 
+def test_damaged_archives_are_refused_wherever_they_end(tmp_path):
+    numpy = pytest.importorskip("numpy")
+    noise = numpy.random.default_rng(0).integers(0, 256, (3, 1, 2, 4), numpy.uint8)
+    numpy.savez_compressed(tmp_path / "whole.npz", x=noise, y=numpy.array([2, 0, 1]))
+    write_idx(tmp_path / "whole-images-idx3.gz", 0x08, (3, 2, 4), noise.tobytes())
+    write_idx(tmp_path / "cut-labels-idx1.gz", 0x08, (3,), bytes(3))
+    readers = {
+        "whole.npz": lambda path: npz.pieces(path, GREY, "x", "y"),
+        "whole-images-idx3.gz": lambda path: idx.pieces(path, GREY),
+    }
+    for name, read in readers.items():
+        data = (tmp_path / name).read_bytes()
+        damaged = tmp_path / name.replace("whole", "cut")
+        for size in range(len(data) - 16):  # the last bytes of gzip are a mark of its end and a checksum
+            damaged.write_bytes(data[:size])
+            with pytest.raises(Misused, match=damaged.name):
+                everything(read(str(damaged)))
+
+
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_idx_files_are_read_with_the_labels_beside_them(tmp_path, ending):
     pixels = bytes(range(24))
@@ -258,6 +277,13 @@ def test_npz_files_that_do_not_fit_are_refused(tmp_path):
     (tmp_path / "b.npz").write_bytes(b"nonsense")
     with pytest.raises(Misused, match=r"no \.npz file"):
         npz.count(str(tmp_path / "b.npz"), "y")
+    numpy.savez(path, x=numpy.zeros(()), y=numpy.zeros((), int))
+    with pytest.raises(Misused, match="'y' is a single value"):
+        npz.count(path, "y")
+    with open(tmp_path / "b.npz", "wb") as file:
+        numpy.save(file, numpy.zeros(3))
+    with pytest.raises(Misused, match="is a single array"):
+        npz.count(str(tmp_path / "b.npz"), "y")
 
 
 # ---- .csv ----------------------------------------------------------------------------------------------------
@@ -309,6 +335,14 @@ def test_csv_rows_that_do_not_fit_are_refused_by_line(tmp_path, text, column, wo
     path.write_text(text)
     with pytest.raises(Misused, match=words):
         everything(table.pieces(str(path), VECTOR, column))
+
+
+def test_a_csv_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    for content in (b"\xff\xfe\x00", b"1,2," + b"9" * 200_000 + b",cat\n"):
+        path.write_bytes(content)
+        with pytest.raises(Misused, match=r"no \.csv file"):
+            everything(table.pieces(str(path), VECTOR))
 
 
 def test_an_empty_csv_has_no_samples(tmp_path):

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from titan.cli.connect import client
-from titan.cli.output import Output
+from titan.cli.output import Misused, Output
 from titan.cli.words import UNKNOWN, size
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
         "--snapshot", default="now", help="'now' (default) takes one first; 'latest', a round number or a full name"
     )
     parser.add_argument(
-        "--format", dest="file_format", choices=("safetensors", "pt2"), default="safetensors", help="of the file"
+        "--format",
+        dest="file_format",
+        choices=("safetensors", "pt2"),
+        help="of the file (default: pt2 if PATH ends so, else safetensors)",
     )
     parser.set_defaults(run=_run)
 
@@ -38,9 +41,12 @@ def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace, output: Output) -> int:
     from titan.cli.verify import load_back
 
+    file_format = args.file_format or ("pt2" if args.path.endswith(".pt2") else "safetensors")
+    if os.path.isdir(args.path):
+        raise Misused(f"{args.path}: is a folder; name the file")
     with client(args) as titan:
         name = _fresh_snapshot(titan) if args.snapshot == "now" else args.snapshot
-        export = titan.export_model(args.path, name, args.file_format)
+        export = titan.export_model(args.path, name, file_format)
     loaded = load_back(export.path, export.file.format)
     manifest_path = _write_manifest(export)
     data = {"path": export.path, "manifest_path": manifest_path, "loaded_back": loaded, "snapshot": export.snapshot}

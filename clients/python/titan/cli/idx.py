@@ -6,6 +6,7 @@ import gzip
 import os
 import struct
 import sys
+import zlib
 from array import array
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -63,7 +64,10 @@ def pieces(path: str, target: Target, labels_path: str | None = None) -> Iterato
 
 def _numbers(file: BinaryIO, code: str, items: int, path: str) -> array[float]:
     values: array[float] = array(code)
-    data = file.read(items * values.itemsize)
+    try:
+        data = file.read(items * values.itemsize)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Misused(f"{path}: cannot be unpacked ({error})") from None
     if len(data) != items * values.itemsize:
         raise Misused(f"{path}: ends too early")
     values.frombytes(data)
@@ -76,7 +80,7 @@ def _header(file: BinaryIO, path: str) -> Header:
     try:
         zero, code, dimensions = struct.unpack(">HBB", file.read(4))
         shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
-    except (struct.error, OSError, EOFError):
+    except (struct.error, OSError, EOFError, zlib.error):
         raise Misused(f"{path}: is no IDX file") from None
     if zero or code not in TYPES or not shape:
         raise Misused(f"{path}: is no IDX file")

@@ -43,7 +43,7 @@ def _planes(image_module: Any, path: str, mode: str, size: tuple[int, int]) -> b
         with image_module.open(path) as image:
             image.load()
             decoded = image if image.mode == mode else image.convert(mode)
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
         raise Misused(f"{path}: no image that can be read ({error})") from None
     if decoded.size != size:
         found, wanted = "x".join(map(str, decoded.size)), "x".join(map(str, size))

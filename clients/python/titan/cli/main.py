@@ -77,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # 'titanctl watch | head'
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:  # a file that was named cannot be read or written
+        output.error("FILE_UNUSABLE", f"{error.filename or 'a file'}: {error.strerror or error}")
+        return FAILED
 
 
 def _format_in(words: Sequence[str]) -> str:

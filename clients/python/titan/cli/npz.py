@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from zipfile import BadZipFile
 
 from titan.cli.output import Misused
 from titan.cli.target import Piece, Target
@@ -53,17 +56,26 @@ def _array(file: Any, key: str, path: str) -> Any:
     if key not in file.files:
         raise Misused(f"{path}: has no array '{key}' but {', '.join(file.files)}; say --samples and --labels")
     try:
-        return file[key]
-    except ValueError as error:  # an array of objects would have to be unpickled
+        array = file[key]
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:  # damaged, or objects to be unpickled
         raise Misused(f"{path}: '{key}' cannot be read ({error})") from None
+    if array.ndim == 0:
+        raise Misused(f"{path}: '{key}' is a single value; an array [N, ...] is needed")
+    return array
 
 
-def _open(path: str) -> Any:
+@contextmanager
+def _open(path: str) -> Iterator[Any]:
     try:
         import numpy
     except ImportError:
         raise Misused("reading .npz takes numpy: pip install numpy") from None
-    try:
-        return numpy.load(path, allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise Misused(f"{path}: is no .npz file ({error})") from None
+    with open(path, "rb") as raw:  # numpy forgets to close what it cannot read
+        try:
+            file = numpy.load(raw, allow_pickle=False)
+        except (ValueError, OSError, EOFError, BadZipFile) as error:
+            raise Misused(f"{path}: is no .npz file ({error})") from None
+        if not isinstance(file, numpy.lib.npyio.NpzFile):
+            raise Misused(f"{path}: is a single array, no .npz file")
+        with file:
+            yield file

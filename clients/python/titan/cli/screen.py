@@ -129,7 +129,7 @@ def _staleness(selection: Selection) -> str:
 def _latency(training: Training) -> str:
     known = {stage.stage: stage.p95_seconds for stage in training.stages}
     shown = [f"{name} {seconds(known[name])}" for name in STAGES_SHOWN if name in known]
-    return "95 of 100 within   " + "   ".join(shown) if shown else UNKNOWN
+    return "p95   " + "   ".join(shown) if shown else UNKNOWN
 
 
 def _streams(training: Training) -> str:

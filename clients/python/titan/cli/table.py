@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from typing import TextIO
 
 from titan.cli.output import Misused
 from titan.cli.target import Piece, Target
@@ -23,7 +24,7 @@ def pieces(path: str, target: Target, label_column: str | None = None) -> Iterat
     values: list[float] = []
     labels: list[int] = []
     with open(path, newline="", encoding="utf-8") as file:
-        rows = enumerate(csv.reader(file), start=1)
+        rows = enumerate(_rows(file, path), start=1)
         number, first = next(rows, (0, []))
         column = _place(first, label_column, path)
         if first and not _is_heading(first, column):
@@ -36,6 +37,13 @@ def pieces(path: str, target: Target, label_column: str | None = None) -> Iterat
                 values, labels = [], []
     if labels:
         yield _piece(values, labels, target, path)
+
+
+def _rows(file: TextIO, path: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(file)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Misused(f"{path}: is no .csv file ({error})") from None
 
 
 def _read(row: list[str], column: int, target: Target, where: str, values: list[float], labels: list[int]) -> None:
