@@ -57,11 +57,16 @@ def test_a_socket_that_we_may_not_use_names_the_group_that_may(folder, folder_mo
         for place, mode in ((folder, folder_mode), (path, socket_mode)):
             os.chown(place, 0, group.gr_gid)
             os.chmod(place, mode)
+        groups = os.getgroups()
+        os.setgroups([])
+        os.setegid(NOBODY)
         os.seteuid(NOBODY)
         try:
             found = why_unreachable(f"unix:{path}")
         finally:
             os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
     assert found.reason == "PERMISSION_DENIED"
     assert found.metadata["group"] == name
     assert remedy in found.remedy
