@@ -25,6 +25,10 @@ from titand.runtime.children import fork
 from titand.runtime.descriptors import Descriptors
 from titand.workers import selector_process, trainer_process
 
+_NICENESS = (
+    10  # the front, and the apps that push, wake up at once; a round takes as long where nobody else wants the core
+)
+
 
 class Zygote:
     """Forks the pair on request, and tells the supervisor what became of it.
@@ -78,8 +82,7 @@ class Zygote:
         for name, end, run in runs:
 
             def become(run: Callable[[Descriptors, Channel, Clock], int] = run, end: socket.socket = end) -> int:
-                with open("/proc/self/oom_score_adj", "w") as score:
-                    score.write("800")  # if memory runs out, a worker goes, not the front
+                _step_back()
                 return run(descriptors, Channel(end), self._clock)
 
             self._pids[fork(name, become, (*descriptors.all(), end.fileno()))] = name
@@ -108,6 +111,16 @@ class Zygote:
                     os.kill(pid, signal.SIGTERM)
                     os.waitpid(pid, 0)
                     del self._pids[pid]
+
+
+def _step_back() -> None:
+    """Let everybody else go first: for processor time, and when memory runs out."""
+    with open("/proc/self/oom_score_adj", "w") as score:
+        score.write("800")
+    try:
+        os.nice(_NICENESS)
+    except PermissionError:
+        print("titand: a worker may not lower its priority; set Nice= in the unit", file=sys.stderr)
 
 
 def run_zygote(descriptors: Descriptors) -> int:
