@@ -11,17 +11,22 @@ from pathlib import Path
 import pytest
 
 import titan
-from tests.e2e.daemon import ROOT, SECONDS, check_books, health_of, process_of
+from tests.e2e.daemon import ROOT, SECONDS, check_books, health_of, process_of, stream
 from titand.demo.data import digits
 
-PUSHED = 10_000
+PUSHED, ROUNDS = 10_000, 150
 
 
 @pytest.fixture(scope="module")
 def daemon(daemons):
-    """A daemon that has worked up ten thousand digits."""
+    """A daemon that has worked up ten thousand digits; on a busy machine more, for windows are larger there."""
     daemon = daemons().start()
-    daemon.totals = daemon.push(PUSHED)
+    with titan.Client(daemon.address, connect_timeout=SECONDS) as client:
+        for x, label in stream(10 * PUSHED, seed=0):
+            client.push_batch(x, label)
+            if client.totals.pushed >= PUSHED and client.training().round_count >= ROUNDS:
+                break
+        daemon.totals = client.flush(SECONDS)
     daemon.quiet()
     return daemon
 
@@ -41,12 +46,12 @@ def maps(daemon, name: str) -> str:
 
 
 def test_ten_thousand_samples_are_all_accounted_for(daemon):
-    assert (daemon.totals.accepted, daemon.totals.rejected, daemon.totals.shed) == (PUSHED, 0, 0)
+    assert PUSHED <= daemon.totals.accepted == daemon.totals.pushed
     training = daemon.quiet()
     check_books(training, daemon.totals)
     ledger = training.sample_ledger
     assert ledger.selected_count == 10 * training.round_count
-    assert abs(ledger.held_out_count / PUSHED - 0.05) < 0.01
+    assert abs(ledger.held_out_count / ledger.pushed_count - 0.05) < 0.01
     assert ledger.filtered_count > ledger.evicted_count > ledger.selected_count
     assert ledger.buffered_count < 50 + 30
 
@@ -54,7 +59,7 @@ def test_ten_thousand_samples_are_all_accounted_for(daemon):
 def test_staleness_is_one_round_but_for_the_first(daemon):
     training = daemon.quiet()
     assert training.selection.staleness_round_counts == (1, training.round_count - 1)
-    assert training.round_count > 50
+    assert training.round_count >= ROUNDS
     assert training.last_round.staleness == 1
 
 
