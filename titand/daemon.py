@@ -53,9 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"titand: {error}", file=sys.stderr)
         return os.EX_CONFIG
-    except AlreadyRunning as error:
-        print(f"titand: {error}", file=sys.stderr)
-        return 1
     except TitanError as error:
         print(f"titand: {error}", file=sys.stderr)
         return 1

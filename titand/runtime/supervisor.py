@@ -307,12 +307,10 @@ class Supervisor:
         everybody = [(child.name, child.restarts) for child in self._children]
         for name, restarts in [*everybody, ("selector and trainer", self._pair)]:
             if restarts.is_looping(self._clock.monotonic_ns()):
-                text = (
-                    f"The {name} keeps ending ({restarts.last_exit}); it is tried again every half minute. See the log."
-                )
+                text = f"Keeps ending: {name} ({restarts.last_exit}); tried again every half minute. See the log."
                 items.append(_item("PROCESS_CRASH_LOOP", "error", text, 0))
             elif restarts.ended_lately(self._clock.monotonic_ns()):
-                text = f"The {name} ended ({restarts.last_exit}) and was started again; no sample was lost."
+                text = f"Ended and started again: {name} ({restarts.last_exit}); no sample was lost."
                 items.append(_item("PROCESS_RESTARTED", "warning", text, 0))
         return items
 
