@@ -117,6 +117,15 @@ def test_the_claimed_gain_is_the_measured_one(rule, capacity):
     assert measured > 2
 
 
+def test_there_is_no_gain_to_name_when_rounding_is_all_that_is_left_of_the_variance():
+    # Within each class all samples are the same, so that nothing is left to scatter but the last bits.
+    window = make_window(size=100)
+    each = torch.rand(10, 5, dtype=torch.float64)[window.label % 10] + 1e-12 * torch.rand(100, 1, dtype=torch.float64)
+    candidates = window.candidates()
+
+    assert variance_ratio(candidates, class_design(candidates, each @ each.T, 10), each @ each.T, 10) is None
+
+
 def test_there_is_no_gain_to_name_when_the_batch_is_the_window():
     window = make_window(size=10)
     gram = window.scores.gradient.gram()

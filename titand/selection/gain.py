@@ -14,6 +14,8 @@ from torch import Tensor
 from titand.selection.candidates import CandidateSet
 from titand.selection.sampling import Design
 
+_ROUNDING = 1e-9  # of float64, through sums of squares that cancel
+
 
 def variance_ratio(candidates: CandidateSet, design: Design, gram: Tensor, batch_size: int) -> float | None:
     """Return V_uniform / V_used: how many times less variance this window's batch gradient has.
@@ -21,7 +23,7 @@ def variance_ratio(candidates: CandidateSet, design: Design, gram: Tensor, batch
         V_used = stage_variance + draw_variance
 
     Both stages count, as does the advantage that uniform selection has from drawing without replacement.
-    None where either is zero: nothing to compare.
+    None where either is zero, or one so small beside the other that rounding made it: nothing to compare.
 
     Args:
         candidates: K of them.
@@ -33,7 +35,7 @@ def variance_ratio(candidates: CandidateSet, design: Design, gram: Tensor, batch
     added = stage_variance(gram, candidates.stage_weight, group)
     used = added + draw_variance(gram, candidates.stage_weight, design)
     uniform = uniform_variance(gram, candidates.stage_weight, candidates.window_size, batch_size, added)
-    return uniform / used if uniform > 0 and used > 0 else None
+    return uniform / used if min(uniform, used) > _ROUNDING * max(uniform, used) else None
 
 
 def stage_variance(gram: Tensor, stage_weight: Tensor, group: Tensor) -> float:
