@@ -66,6 +66,15 @@ def test_the_time_of_a_reading_is_the_time_of_day_at_which_it_was_made(house):
         assert 5 * 10**9 <= age < (5 + SECONDS) * 10**9
 
 
+def test_a_reading_that_is_too_old_is_none(house):
+    here, clock = house(), SystemClock()
+    with here.front(), here.stubs() as stubs:
+        here.boards.write("telemetry", {**READING, "read_time_ns": clock.monotonic_ns() - 11 * 10**9})
+        with pytest.raises(grpc.RpcError) as caught:
+            stubs.telemetry.GetTelemetry(GetTelemetryRequest(), timeout=SECONDS)
+        assert (caught.value.code(), info_of(caught.value).reason) == (grpc.StatusCode.UNAVAILABLE, "READING_STALE")
+
+
 def test_a_watch_yields_each_reading_once(house):
     here = house()
     with here.front(), here.stubs() as stubs:

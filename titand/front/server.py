@@ -126,7 +126,7 @@ class Front:
             lambda: self.config, boards, ledger, streams, self._stages, resources.trainer, clock
         )
         self._snapshots = SnapshotService(store, streams, resources.trainer, resources.supervisor)
-        self._telemetry = TelemetryService(boards, streams, clock)
+        self._telemetry = TelemetryService(boards, streams, config.telemetry.interval_seconds, clock)
         self._health = health.HealthServicer()
         self._servers: list[grpc.Server] = []
         self._settings_ns = 0

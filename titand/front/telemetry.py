@@ -14,6 +14,7 @@ from titand.front.streams import Streams
 from titand.runtime.boards import Boards
 
 WATCH_SECONDS = 0.1  # between two looks at the board
+STALE_INTERVALS = 10  # a reading that is older says nothing about now
 
 
 class TelemetryService:
@@ -22,12 +23,14 @@ class TelemetryService:
     Args:
         boards: where readings are.
         streams: counts watches.
+        interval_seconds: between two readings.
         clock: turns the reading's monotonic time into the time of day.
     """
 
-    def __init__(self, boards: Boards, streams: Streams, clock: Clock) -> None:
+    def __init__(self, boards: Boards, streams: Streams, interval_seconds: float, clock: Clock) -> None:
         self._boards = boards
         self._streams = streams
+        self._stale_seconds = max(STALE_INTERVALS, STALE_INTERVALS * interval_seconds)
         self._clock = clock
 
     def GetTelemetry(
@@ -37,6 +40,10 @@ class TelemetryService:
         report = self._boards.read("telemetry")
         if report is None:
             raise WorkerDown("NO_READING_YET", "There is no reading yet.", "Ask again in a second.")
+        age = (self._clock.monotonic_ns() - report.content["read_time_ns"]) / 1e9
+        if age > self._stale_seconds:
+            text = f"The last reading is {age:.0f} s old: what was read then says nothing about now."
+            raise WorkerDown("READING_STALE", text, "Its process hangs or keeps ending; see the daemon's log.")
         return self._telemetry(report.content)
 
     def WatchTelemetry(
