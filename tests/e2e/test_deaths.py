@@ -79,6 +79,19 @@ def test_a_process_that_hangs_is_ended_and_back(daemon, producers, name):
     assert f"hung, killed process={name}" in daemon.log()
 
 
+def test_a_zygote_that_hangs_is_ended_when_a_worker_needs_it(daemon, producers):
+    producer = producers(daemon)
+    before = daemon.until(lambda t: t.state == "active" and pid_of(t, "trainer") and t.streams)
+    os.kill(pid_of(before, "zygote"), signal.SIGSTOP)
+    os.kill(pid_of(before, "trainer"), signal.SIGKILL)
+    daemon.until(lambda training: is_back(training, "zygote", before))
+    daemon.until(lambda training: training.round_count > before.round_count + 5)
+    daemon.pushed.append(producer.finish())
+    assert process_of(daemon.training(), "zygote").last_exit == "hung and was killed by SIGKILL"
+    assert daemon.log().count("hung, killed process=trainer") == 1
+    check_all_books(daemon)
+
+
 def test_rounds_are_one_behind_but_for_the_first_after_each_restart(daemon):
     training = daemon.quiet()
     restarts = process_of(training, "trainer").restart_count

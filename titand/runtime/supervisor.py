@@ -85,7 +85,7 @@ class Supervisor:
         self._log = log
         self._pair = Restarts()
         self._pair_pids: dict[str, int] = {}
-        self._hung: set[str] = set()
+        self._hung_since_ns: dict[str, int] = {}  # killed then, not yet known to have ended
         self._zygote_ready = False
         self._failure: dict[str, str] = {}
         self._exports: list[tuple[subprocess.Popen[bytes], int]] = []
@@ -180,6 +180,7 @@ class Supervisor:
         self._pair_pids = {}
         self._pair.ended(self._clock.monotonic_ns(), how)
         for name, code in codes.items():
+            self._hung_since_ns.pop(name, None)
             self._boards.end(name)
             report = self._boards.read(name)
             if code == _EX_CONFIG and report is not None:
@@ -223,8 +224,10 @@ class Supervisor:
                     self._stop_requested, self._failure = True, {"reason": "FRONT_FAILED", "message": "see the log"}
             elif child is self._zygote:
                 self._zygote_ready = False
+                for name in self._pair_pids:
+                    self._hung_since_ns.pop(name, None)
                 self._pair_pids = {}
-                self._pair.ended(self._clock.monotonic_ns(), f"with the zygote, {describe_exit(code)}")
+                self._pair.ended(self._clock.monotonic_ns(), f"with the zygote, {child.restarts.last_exit}")
                 self._pair.due_ns = None  # once the next zygote is ready
         still = []
         for process, question in self._exports:
@@ -235,24 +238,34 @@ class Supervisor:
         self._exports = still
 
     def _kill_stuck(self) -> None:
+        now = self._clock.monotonic_ns()
         watched = [("front", self._front.pid, self._front.restarts)] if self._front.pid else []
         watched += [(name, pid, self._pair) for name, pid in self._pair_pids.items()]
         for name, pid, restarts in watched:
+            if name in self._hung_since_ns:
+                self._kill_deaf_zygote(now - self._hung_since_ns[name])
+                continue
             silence = self._boards.silence_ns(name)
             is_loading = silence is None  # which may well take longer than between two signs of life
             if silence is None:
-                silence = self._clock.monotonic_ns() - restarts.started_ns
+                silence = now - restarts.started_ns
             silent = silence / 1e9 / self._rules.hang_seconds
             if silent > _SLOW_FACTOR or (silent > 1 and not is_loading and is_stuck(pid)):
-                self._log.error("hung, killed", process=name, pid=pid, silent_seconds=silence / 1e9)
+                self._kill_hung(name, pid, silence)
                 self._boards.end(name)
-                self._hung.add(name)
-                kill(pid)
+
+    def _kill_deaf_zygote(self, silence: int) -> None:
+        """It gives no signs of life: not telling the end of a worker that was killed is its way to hang."""
+        if silence > self._rules.hang_seconds * 1e9 and self._zygote.pid and "zygote" not in self._hung_since_ns:
+            self._kill_hung("zygote", self._zygote.pid, silence)
+
+    def _kill_hung(self, name: str, pid: int, silence: int) -> None:
+        self._log.error("hung, killed", process=name, pid=pid, silent_seconds=silence / 1e9)
+        self._hung_since_ns[name] = self._clock.monotonic_ns()
+        kill(pid)
 
     def _describe_end(self, name: str, code: int) -> str:
-        how = "hung and was " if name in self._hung else ""
-        self._hung.discard(name)
-        return how + describe_exit(code)
+        return ("hung and was " if self._hung_since_ns.pop(name, 0) else "") + describe_exit(code)
 
     # ---- showing
 
