@@ -104,6 +104,7 @@ def _beside_a_stranger(name: str, seconds: float) -> float:
 def forward_passes(name: str) -> None:
     """Run a model forward on core 1 until killed."""
     os.sched_setaffinity(0, {1})
+    os.nice(10)
     spec = config_of(name).model_spec
     model = build(spec, 0).eval()
     x = torch.randn(30, *spec.input.shape)
@@ -115,6 +116,7 @@ def forward_passes(name: str) -> None:
 def rounds(name: str, seconds: float) -> float:
     """Train on ready batches on core 0; return the mean seconds of a round."""
     os.sched_setaffinity(0, {0})
+    os.nice(10)  # as the daemon's workers
     with tempfile.TemporaryDirectory() as folder:
         config = _config(name, folder)
         arena = Arena(create_arena(ArenaLayout(SLOTS, config.model_spec.input.size_bytes)))
