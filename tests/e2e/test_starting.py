@@ -150,6 +150,7 @@ def test_a_checkpoint_of_another_model_waits_for_its_model(daemons):
     assert daemon.stop() == 0
 
 
+@pytest.mark.nightly
 def test_a_checkpoint_with_other_samples_is_neither_used_nor_replaced(daemons):
     daemon = daemons().start()
     daemon.push(100)
