@@ -39,11 +39,12 @@ def write(folder: Path = store.FOLDER, page: Path = PAGE) -> None:
 
 def text(records: Iterable[Record]) -> str:
     """Return the page."""
-    groups: Groups = defaultdict(list)
-    for record in records:
+    by_seed: dict[Cell, dict[int, Record]] = defaultdict(dict)
+    for record in records:  # of a seed that was measured with and without the whole model, the later one counts
         case = record.case
         common = dataclasses.replace(case.conditions, seed=0, whole_model=False)
-        groups[common, case.method, case.batch_size, case.capacity].append(record)
+        by_seed[common, case.method, case.batch_size, case.capacity][case.conditions.seed] = record
+    groups = {cell: list(found.values()) for cell, found in by_seed.items()}
     tasks = [name for name in TASKS if any(cell[0].task == name for cell in groups)]
     parts = [HEAD]
     for task in tasks:
@@ -110,7 +111,7 @@ def _sweeps(groups: Groups) -> list[str]:
         }
         for stage in sorted({cell[0].stage for cell in varied}):
             here = {cell: found for cell, found in varied.items() if cell[0].stage == stage}
-            values = sorted({of(cell) for cell in here})
+            values = sorted({of(cell) for cell in here}, key=lambda value: (name == "classes" and not value, value))
             if len(values) > 1:
                 parts += [_sweep(f"{name}, after {stage:,} rounds", here, of, values), ""]
     return parts
@@ -123,11 +124,11 @@ def _sweep(title: str, groups: Groups, of: Callable[[Cell], float], values: Sequ
         if len(own) > 1:
             row = (_cell(own.get(value, []), lambda record: record.error.mean) for value in values)
             body.append((METHODS[method].title, *row))
-    return markdown((title, *(_named(value) for value in values)), body)
+    return markdown((title, *(_named(title, value) for value in values)), body)
 
 
-def _named(value: float) -> str:
-    return f"{value:g}" if value else "none"
+def _named(title: str, value: float) -> str:
+    return f"{value:g}" if value else "all" if title.startswith("classes") else "none"
 
 
 def _cell(found: Sequence[Record], value: Callable[[Record], float | None]) -> str:
