@@ -33,12 +33,12 @@ floats = st.floats(-1e6, 1e6)
 # What each key may be. The rule that candidates are no fewer than the batch is kept by the ranges.
 VALID = {
     "model.architecture": text.filter(bool),
-    "model.labels": st.lists(text, min_size=1, max_size=4),
+    "model.labels": st.lists(text, min_size=2, max_size=4, unique=True),
     "model.input.data_type": st.sampled_from(["uint8", "int16", "float16", "float32"]),
     "model.input.shape": st.lists(st.integers(1, 100), min_size=1, max_size=3),
     "model.input.scale": floats,
     "model.input.mean": st.lists(floats, max_size=1),
-    "model.input.std": st.lists(floats, max_size=1),
+    "model.input.std": st.lists(positive, max_size=1),
     "model.options": st.dictionaries(st.sampled_from(["width", "depth"]), st.integers() | st.booleans()),
     "model.seed": some,
     "model.initial": text,
@@ -64,10 +64,10 @@ VALID = {
     "round.min_samples": some,
     "ingest.arena_bytes": count,
     "ingest.patience_seconds": st.floats(0, 100),
-    "ingest.max_message_bytes": count,
-    "ingest.max_streams": count,
+    "ingest.max_message_bytes": st.integers(8 << 20, 1 << 30),
+    "ingest.max_streams": st.integers(1, 64),
     "evaluation.held_out_ratio": ratio,
-    "evaluation.held_out_samples": some,
+    "evaluation.held_out_samples": st.integers(0, 100_000),
     "evaluation.every_rounds": count,
     "storage.daily_bytes": count,
     "storage.checkpoint_seconds": positive,
@@ -270,6 +270,10 @@ def test_a_value_of_the_wrong_type_is_named_with_what_was_expected(load, key, va
         ("model.input.data_type", "int64", "'uint8'"),
         ("evaluation.held_out_ratio", -1, "between 0 and 1"),
         ("service.log_level", "loud", "'debug'"),
+        ("model.input.std", [0.0], "all above 0"),
+        ("selection.candidates", 10**9, "between 1 and 10000"),
+        ("evaluation.held_out_samples", 10**8, "between 0 and 100000"),
+        ("ingest.max_streams", 65, "between 1 and 64"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_its_range(load, key, value, expected):
@@ -299,6 +303,19 @@ def test_fewer_candidates_than_a_batch_takes_is_refused(load):
     error = refusal(load, {"selection.candidates": 5, "training.batch_size": 6})
     assert (error.reason, error.metadata) == ("CONFIG_RANGE", {"key": "selection.candidates"})
     load({"selection.candidates": 6, "training.batch_size": 6})
+
+
+@pytest.mark.parametrize("labels", [["one"], ["a", "b", "a"]])
+def test_labels_are_two_or_more_that_differ(load, labels):
+    error = refusal(load, {"model.labels": labels})
+    assert (error.reason, error.metadata) == ("CONFIG_RANGE", {"key": "model.labels"})
+
+
+def test_a_message_must_hold_a_sample(load):
+    shape = {"model.input.shape": [3, 2000, 2000]}
+    error = refusal(load, shape)
+    assert (error.reason, error.metadata) == ("CONFIG_RANGE", {"key": "ingest.max_message_bytes"})
+    load({**shape, "ingest.max_message_bytes": 12_000_000 + 1024})
 
 
 @pytest.mark.parametrize("name", ["mean", "std"])

@@ -28,6 +28,8 @@ else:
 
 Check = tuple[Callable[[Any], bool], str]
 
+_MESSAGE_OVERHEAD = 1024  # bytes of everything in a message but the samples, at most
+
 
 def _key(default: Any, help: str, check: Check | None = None, reloads: bool = False) -> Any:
     metadata = {"help": help, "check": check, "reloads": reloads}
@@ -38,7 +40,14 @@ def _key(default: Any, help: str, check: Check | None = None, reloads: bool = Fa
 
 POSITIVE: Check = (lambda value: 0 < value < math.inf, "above 0")
 NOT_NEGATIVE: Check = (lambda value: 0 <= value < math.inf, "0 or more")
-RATIO: Check = (lambda value: 0 <= value <= 1, "between 0 and 1")
+
+
+def between(least: float, most: float) -> Check:
+    """Return the check that a value lies in a range, both ends in it."""
+    return (lambda value: least <= value <= most, f"between {least} and {most}")
+
+
+RATIO = between(0, 1)
 
 
 def one_of(*names: str) -> Check:
@@ -56,7 +65,9 @@ class InputConfig:
     )
     scale: float = _key(1.0, "raw values are multiplied by it first; 1/255 = 0.003921569 for images")
     mean: tuple[float, ...] = _key((), "subtracted then: one per leading channel, one for all, or none")
-    std: tuple[float, ...] = _key((), "divided by then, likewise")
+    std: tuple[float, ...] = _key(
+        (), "divided by then, likewise", (lambda std: all(0 < value < math.inf for value in std), "all above 0")
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ class SelectionConfig:
     """Which samples it is trained on."""
 
     policy: str = _key("cis", "cis: importance by class; uniform: random, the control", one_of("cis", "uniform"))
-    candidates: int = _key(30, "most candidates kept of a window", POSITIVE, reloads=True)
+    candidates: int = _key(30, "most candidates kept of a window", between(1, 10_000), reloads=True)
     filter: str = _key(
         "stratified", "rule of the coarse filter", one_of("stratified", "predicted", "rep-div", "uniform")
     )
@@ -122,7 +133,7 @@ class IngestConfig:
         5.0, "how long a full arena stops a stream before it sheds", NOT_NEGATIVE, reloads=True
     )
     max_message_bytes: int = _key(8 << 20, "largest message that is taken", POSITIVE)
-    max_streams: int = _key(16, "push streams at once", POSITIVE)
+    max_streams: int = _key(16, "push streams at once", between(1, 64))
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,7 @@ class EvaluationConfig:
     """How its quality is measured."""
 
     held_out_ratio: float = _key(0.05, "share of arrivals that is never trained on", RATIO)
-    held_out_samples: int = _key(200, "most held-out samples kept", NOT_NEGATIVE)
+    held_out_samples: int = _key(200, "most held-out samples kept", between(0, 100_000))
     every_rounds: int = _key(50, "rounds between two evaluations", POSITIVE, reloads=True)
 
 
@@ -366,6 +377,21 @@ def _check_whole(config: Config) -> None:
             f" ({config.training.batch_size}).",
             "A batch is chosen among the candidates: keep at least as many; three times as many is the default.",
             {"key": "selection.candidates"},
+        )
+    if len(set(config.model.labels)) < max(2, len(config.model.labels)):
+        raise ConfigError(
+            "CONFIG_RANGE",
+            f"model.labels: expected two or more that differ, found {list(config.model.labels)!r}.",
+            "Name each class once.",
+            {"key": "model.labels"},
+        )
+    sample_bytes = config.model_spec.input.size_bytes
+    if config.ingest.max_message_bytes < sample_bytes + _MESSAGE_OVERHEAD:
+        raise ConfigError(
+            "CONFIG_RANGE",
+            f"ingest.max_message_bytes: {config.ingest.max_message_bytes} holds no sample of {sample_bytes} bytes.",
+            f"Set it to {sample_bytes + _MESSAGE_OVERHEAD} or more; ten samples or more are better.",
+            {"key": "ingest.max_message_bytes"},
         )
     for name, values in (("mean", config.model.input.mean), ("std", config.model.input.std)):
         if len(values) not in (0, 1, config.model.input.shape[0]):
