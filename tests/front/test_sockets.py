@@ -63,6 +63,16 @@ def test_what_is_no_socket_is_left_alone(server, tmp_path, kind):
     assert path.is_symlink() or path.exists()
 
 
+def test_a_socket_that_somebody_listens_on_is_left_to_them(server, tmp_path):
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        assert refusal(server, path) == "SOCKET_PATH_TAKEN"
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
 def test_a_folder_that_is_missing_is_named(server, tmp_path):
     assert refusal(server, tmp_path / "nowhere" / "s") == "SOCKET_NOT_WRITABLE"
 

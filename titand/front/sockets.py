@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import shutil
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +24,7 @@ MODE = 0o660  # connecting takes write permission
 def bind(server: grpc.Server, path: Path, group: str = "") -> None:
     """Make a server listen on a Unix socket of mode 0660; a socket left behind by a dead daemon is replaced.
 
-    It gets the group where the machine has it and the daemon belongs to it; else it keeps the daemon's own. That no
-    living daemon uses it is the supervisor's lock to say.
+    It gets the group where the machine has it and the daemon belongs to it; else it keeps the daemon's own.
 
     Raises:
         ConfigError: SOCKET_PATH_TOO_LONG, SOCKET_PATH_TAKEN, SOCKET_NOT_WRITABLE.
@@ -63,14 +64,21 @@ def _clear(path: Path) -> None:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(mode):
+    is_socket = stat.S_ISSOCK(mode)
+    if not is_socket or _is_answered(path):
         raise ConfigError(
             "SOCKET_PATH_TAKEN",
-            f"{path} is there already and is not a socket.",
+            f"{path} is there already and {'another program listens on it' if is_socket else 'is not a socket'}.",
             "Move it away, or choose another service.runtime_directory.",
             {"path": str(path)},
         )
     path.unlink()
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(str(path)) in (0, errno.EAGAIN)  # EAGAIN: it listens, and its queue is full
 
 
 def _cause(path: Path, error: Exception) -> str:
