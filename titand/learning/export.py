@@ -20,6 +20,7 @@ from titand.records import ModelSpec, to_plain
 
 SPEC_FILE = "titan.json"  # the model's description inside the archive
 VERIFY_BATCHES = (1, 2, 7)  # sizes that the loaded program is run with before anyone gets it
+_OTHER_MODEL = "Build the model with the architecture, labels and options that the file was written with."
 TOLERANCE = 1e-4  # of logits, relative and absolute: kernels may be chosen differently after loading
 
 
@@ -88,7 +89,11 @@ def load_safetensors_into(model: nn.Module, path: Path) -> None:
     try:
         loaded = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ModelError("MODEL_FILE_INVALID", f"{path.name} cannot be read: {_first_line(error)}") from error
+        raise ModelError(
+            "MODEL_FILE_INVALID",
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or _first_line(error)}.",
+            "Name a safetensors file that this user may read; paths are relative to where the daemon was started.",
+        ) from error
     target = model_tensors(model)
     missing, surplus = sorted(target.keys() - loaded.keys()), sorted(loaded.keys() - target.keys())
     if missing or surplus:
@@ -96,9 +101,12 @@ def load_safetensors_into(model: nn.Module, path: Path) -> None:
             "MODEL_STATE_MISMATCH",
             f"{path.name} is of another model: {len(missing)} tensors missing, {len(surplus)} left over"
             f" ({', '.join((missing + surplus)[:3])}).",
-            "Build the model with the architecture, labels and options that the file was written with.",
+            _OTHER_MODEL,
         )
-    copy(loaded, target)
+    try:
+        copy(loaded, target)
+    except ModelError as error:
+        raise ModelError(error.reason, f"{path.name} is of another model: {error.message}", _OTHER_MODEL) from error
 
 
 def _write_program(deployed: Deployed, spec: ModelSpec, path: Path) -> None:
