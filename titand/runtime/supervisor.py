@@ -322,7 +322,7 @@ class Supervisor:
             if restarts.is_looping(self._clock.monotonic_ns()):
                 text = f"Keeps ending: {name} ({restarts.last_exit}); tried again every half minute. See the log."
                 items.append(_item("PROCESS_CRASH_LOOP", "error", text, 0))
-            elif restarts.ended_lately(self._clock.monotonic_ns()):
+            elif restarts.ended_lately(self._clock.monotonic_ns()) and not (restarts is self._pair and self._failure):
                 text = f"Ended and started again: {name} ({restarts.last_exit}); no sample was lost."
                 items.append(_item("PROCESS_RESTARTED", "warning", text, 0))
         return items
