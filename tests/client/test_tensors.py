@@ -97,6 +97,12 @@ def test_numpy_types_that_do_not_travel_are_refused(name):
     assert caught.value.reason == "WRONG_DATA_TYPE"
 
 
+def test_a_wrong_type_is_named_as_its_array_names_it():
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(InvalidSample, match="this is 'int64'"):
+        tensor(numpy.zeros(3, "i8"))
+
+
 @pytest.mark.parametrize("label", ["cat", 1.5, None, 2**31, -(2**31) - 1])
 def test_a_label_is_an_integer_of_32_bits(label):
     with pytest.raises(InvalidSample):

@@ -319,7 +319,7 @@ class PushStream:
                 "SAMPLE_TOO_LARGE",
                 f"A sample of {batch.sample_bytes} bytes ({batch.spec}) needs a message of {size}; "
                 f"the daemon takes {self.max_message_bytes}.",
-                "Push smaller samples, or raise the daemon's message limit.",
+                "Push smaller samples, or raise the daemon's ingest.max_message_bytes.",
                 {"max_message_bytes": str(self.max_message_bytes)},
             )
 

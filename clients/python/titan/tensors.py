@@ -38,7 +38,7 @@ def tensor(array: Any) -> tuple[TensorSpec, memoryview]:
         raise _wrong_type(str(error)) from None
     data_type = DATA_TYPES.get(view.format.lstrip("@<="))
     if data_type is None:
-        raise _wrong_type(view.format)
+        raise _wrong_type(str(getattr(array, "dtype", view.format)))
     flat = (
         view.cast("B")
         if view.c_contiguous and view.format in ("B", "h", "f") and view.nbytes
