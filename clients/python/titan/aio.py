@@ -15,7 +15,7 @@ from titan import calls
 from titan.address import Addresses
 from titan.async_pusher import AsyncPusher
 from titan.client import CLOSE_SECONDS, log
-from titan.errors import TitanError
+from titan.errors import TimedOut, TitanError
 from titan.records import Export, PushTotals, Refusal, Sample, Snapshot, Telemetry, TensorSpec, Training
 from titan.refusals import Refusals
 from titan.rpc import CHANNEL_OPTIONS, from_call
@@ -69,6 +69,8 @@ class AsyncClient:
         try:
             if self._pusher is not None:
                 await self._pusher.flush(timeout)
+        except TimedOut:
+            raise self._pusher.stream.given_up() from None
         finally:
             if self._pusher is not None:
                 await self._pusher.close()

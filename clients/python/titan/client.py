@@ -14,7 +14,7 @@ import grpc
 
 from titan import calls
 from titan.address import Addresses
-from titan.errors import TitanError
+from titan.errors import TimedOut, TitanError
 from titan.records import Export, PushTotals, Refusal, Sample, Snapshot, Telemetry, TensorSpec, Training
 from titan.refusals import Refusals
 from titan.rpc import CHANNEL_OPTIONS, from_call
@@ -90,6 +90,8 @@ class Client:
         try:
             if self._pusher is not None:
                 self._pusher.flush(timeout)
+        except TimedOut:
+            raise self._pusher.stream.given_up() from None
         finally:
             if self._pusher is not None:
                 self._pusher.close()
