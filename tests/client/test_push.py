@@ -249,7 +249,7 @@ def test_closing_says_what_is_left(serve, client_of):
     client.input()
     server.script.gate.clear()
     client.push_batch(SAMPLE * 3, [0] * 3)
-    with pytest.raises(titan.TimedOut, match="3 samples are unacknowledged. They are given up"):
+    with pytest.raises(titan.TimedOut, match=r"3 samples are unacknowledged\. They are given up"):
         client.close(timeout=0.05)
 
 

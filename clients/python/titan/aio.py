@@ -66,14 +66,15 @@ class AsyncClient:
     async def close(self, timeout: float | None = CLOSE_SECONDS) -> None:
         """Wait for what is under way, then end the connection."""
         self._is_closed = True
+        pusher = self._pusher
         try:
-            if self._pusher is not None:
-                await self._pusher.flush(timeout)
-        except TimedOut:
-            raise self._pusher.stream.given_up() from None
+            if pusher is not None:
+                await pusher.flush(timeout)
+        except TimedOut as error:
+            raise error.given_up() from None
         finally:
-            if self._pusher is not None:
-                await self._pusher.close()
+            if pusher is not None:
+                await pusher.close()
             for channel in self._channels.values():
                 await channel.close(None)
 

@@ -87,14 +87,15 @@ class Client:
         """
         with self._lock:
             self._is_closed = True
+        pusher = self._pusher
         try:
-            if self._pusher is not None:
-                self._pusher.flush(timeout)
-        except TimedOut:
-            raise self._pusher.stream.given_up() from None
+            if pusher is not None:
+                pusher.flush(timeout)
+        except TimedOut as error:
+            raise error.given_up() from None
         finally:
-            if self._pusher is not None:
-                self._pusher.close()
+            if pusher is not None:
+                pusher.close()
             self._channel.close()
             if self._admin_channel is not None:
                 self._admin_channel.close()

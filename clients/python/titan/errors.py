@@ -51,6 +51,11 @@ class InvalidSample(TitanError, ValueError):
 class TimedOut(TitanError, TimeoutError):
     """The time that the caller gave is over. Samples that were taken are kept and go on being sent."""
 
+    def given_up(self) -> TimedOut:
+        """Return the same of one who closes: nothing is sent any more."""
+        remedy = "They are given up. Flush first, or give closing more time."
+        return TimedOut(self.code, self.reason, self.message, remedy, self.metadata)
+
 
 class CorruptFile(TitanError):
     """A file is not what the daemon said that it sends."""

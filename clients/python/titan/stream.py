@@ -164,15 +164,6 @@ class PushStream:
             "The daemon is slow, full or away. They are kept, and sent when it is back.",
         )
 
-    def given_up(self) -> TimedOut:
-        """Return the error for who closes and would not wait longer."""
-        return TimedOut(
-            "DEADLINE_EXCEEDED",
-            "TIMED_OUT",
-            f"Closed though {self.totals.unacknowledged} samples are unacknowledged.",
-            "They are given up. Flush first, or give closing more time.",
-        )
-
     def number_of(self, sequence: int) -> int | None:
         """Return the number that the server gave an accepted sample, None if it did not, or too long ago."""
         for run in reversed(self._runs):
