@@ -155,7 +155,8 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     try:
         status = supervisor.run()
         if status != os.EX_CONFIG:  # else no sample was ever taken
-            _save_what_is_left(config, shared, boards, clock, log)
+            is_saved = _save_what_is_left(config, shared, boards, clock, log)
+            status = status if is_saved else 1
         return status
     finally:
         for lock in locks:
@@ -164,19 +165,21 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         trainer_end.close()
 
 
-def _save_what_is_left(config: Config, shared: Descriptors, boards: Boards, clock: SystemClock, log: Log) -> None:
-    """See to it that what was acknowledged outlives an orderly stop, even one without a trainer."""
+def _save_what_is_left(config: Config, shared: Descriptors, boards: Boards, clock: SystemClock, log: Log) -> bool:
+    """See to it that what was acknowledged outlives an orderly stop, even without a trainer; tell whether it does."""
     trainer, wishes = boards.read("trainer"), boards.read("wishes")
     if trainer is not None and trainer.content.get("state") == SAVED:
-        return
+        return True
     arena = Arena(shared.arena)
     Ledger(arena, shared.filled, clock)  # finishes a transaction in which the front was killed
     paused = wishes is not None and bool(wishes.content.get("paused"))
     try:
         facts = write_last(config, arena, shared.parameters, Memory(shared.memory).read(), paused, clock)
         log.info("checkpoint in the trainer's place", version=facts.version)
+        return True
     except TitanError as error:
         log.error("what was taken since the last checkpoint is lost", reason=error.reason, message=str(error))
+        return False
 
 
 def _children(shared: Descriptors, front_end: int, trainer_end: int, clock: SystemClock) -> tuple[Child, Child, Child]:

@@ -216,7 +216,7 @@ def test_a_disk_that_is_full_from_the_start_does_not_keep_it_from_training(daemo
         daemon.push(300)
         training = daemon.until(lambda t: "NOT_DURABLE" in health_of(t) and t.round_count > 0)
         assert training.sample_ledger.is_balanced
-        daemon.stop()
+        assert daemon.stop() == 1
         assert "is lost" in daemon.log()
     finally:
         daemon.clean_up()
