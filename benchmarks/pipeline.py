@@ -163,9 +163,11 @@ def _together(name: str, seconds: float) -> tuple[float, dict[str, Any], dict[st
         assert message is not None
         pin(message["pids"]["trainer"], 0)
         pin(message["pids"]["selector"], 1)
+        os.sched_setaffinity(0, {1})  # whoever feeds must not take the trainer's time
         try:
             return _feed(Ledger(arena, descriptors.filled, CLOCK), config, boards, descriptors, seconds)
         finally:
+            os.sched_setaffinity(0, {0, 1})
             zygote.send_signal(signal.SIGKILL)
             zygote.wait()
             for end in (front_end, trainer_end, theirs):
@@ -187,7 +189,7 @@ def _feed(
         sequence += sum(
             count for _, count in ledger.admit(place, sequence, memoryview(columns), memoryview(b"").cast("q"), view)
         )
-        time.sleep(0.001)
+        time.sleep(0.005)
         if board is None:
             if (boards.read("selector")) is None:
                 continue
