@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from dataclasses import replace
 
@@ -171,6 +172,16 @@ def test_a_daemon_that_does_not_answer_in_time_is_named(servers):
     ):
         client._ask(replace(calls.training(), timeout_seconds=0.05))
     gate.set()
+    assert caught.value.reason == "NO_ANSWER"
+
+
+def test_a_daemon_that_takes_the_connection_and_says_nothing_is_named_too(folder, client_of):
+    path = str(folder / "silent")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        with pytest.raises(titan.Unreachable, match="did not answer within 2 s") as caught:
+            client_of(path).training()
     assert caught.value.reason == "NO_ANSWER"
 
 

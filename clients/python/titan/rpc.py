@@ -8,9 +8,10 @@ from titan.address import no_answer, why_unreachable
 from titan.errors import TitanError, Unreachable
 from titan.v1 import error_pb2
 
+CONNECT_SECONDS = 2.0
 CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", int(CONNECT_SECONDS * 1000)),  # of one attempt: a starved daemon answers late
     ("grpc.max_reconnect_backoff_ms", 500),  # a local daemon is back within a second
     ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.enable_http_proxy", 0),
@@ -20,6 +21,7 @@ PUSH_SAMPLES = "/titan.v1.SampleService/PushSamples"
 # What grpc.aio says when it wrote to a stream that the server had just ended: it drops the server's status
 # (https://github.com/grpc/grpc/issues/36066). A refusal that stands comes again when the stream is opened.
 STATUS_LOST = "Internal error from Core"
+NOT_GREETED = "connection attempt timed out"  # the kernel took the connection, the daemon did not
 STATUS_DETAILS = "grpc-status-details-bin"
 
 
@@ -31,6 +33,8 @@ def from_call(error: Any, address: str, waited_seconds: float | None = None) -> 
         return stated
     if code == "DEADLINE_EXCEEDED":
         return why_unreachable(address) or no_answer(address, waited_seconds or 0.0)
+    if code == "UNAVAILABLE" and NOT_GREETED in error.details():
+        return why_unreachable(address) or no_answer(address, CONNECT_SECONDS)
     if code == "UNAVAILABLE" or error.details() == STATUS_LOST:
         return why_unreachable(address) or Unreachable(
             "UNAVAILABLE", "CONNECTION_LOST", f"The connection to {address} broke: {error.details()}.", "Try again."
