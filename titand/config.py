@@ -355,9 +355,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
 
 def _check(check: Check | None, value: Any, key: str) -> None:
     if check is not None and not check[0](value):
-        raise ConfigError(
-            "CONFIG_RANGE", f"{key}: expected {check[1]}, found {value!r}.", "Mend that line.", {"key": key}
-        )
+        raise _range_error(key, f"expected {check[1]}, found {value!r}", "Mend that line.")
 
 
 def _check_whole(config: Config) -> None:
@@ -370,34 +368,25 @@ def _check_whole(config: Config) -> None:
             raise ConfigError(
                 "CONFIG_MISSING", f"{key} is not set.", "It has no default: say what is trained.", {"key": key}
             )
-    if config.selection.candidates < config.training.batch_size:
-        raise ConfigError(
-            "CONFIG_RANGE",
-            f"selection.candidates: {config.selection.candidates} is below training.batch_size"
-            f" ({config.training.batch_size}).",
-            "A batch is chosen among the candidates: keep at least as many; three times as many is the default.",
-            {"key": "selection.candidates"},
+    size, candidates = config.training.batch_size, config.selection.candidates
+    if candidates < size:
+        remedy = "A batch is chosen among the candidates: keep at least as many; three times as many is the default."
+        raise _range_error("selection.candidates", f"{candidates} is below training.batch_size ({size})", remedy)
+    labels = config.model.labels
+    if len(set(labels)) < max(2, len(labels)):
+        raise _range_error(
+            "model.labels", f"expected two or more that differ, found {list(labels)!r}", "Mend that line."
         )
-    if len(set(config.model.labels)) < max(2, len(config.model.labels)):
-        raise ConfigError(
-            "CONFIG_RANGE",
-            f"model.labels: expected two or more that differ, found {list(config.model.labels)!r}.",
-            "Name each class once.",
-            {"key": "model.labels"},
-        )
-    sample_bytes = config.model_spec.input.size_bytes
-    if config.ingest.max_message_bytes < sample_bytes + _MESSAGE_OVERHEAD:
-        raise ConfigError(
-            "CONFIG_RANGE",
-            f"ingest.max_message_bytes: {config.ingest.max_message_bytes} holds no sample of {sample_bytes} bytes.",
-            f"Set it to {sample_bytes + _MESSAGE_OVERHEAD} or more; ten samples or more are better.",
-            {"key": "ingest.max_message_bytes"},
-        )
+    sample, message = config.model_spec.input.size_bytes, config.ingest.max_message_bytes
+    if message < sample + _MESSAGE_OVERHEAD:
+        remedy = f"Set it to {sample + _MESSAGE_OVERHEAD} or more; ten samples or more are better."
+        raise _range_error("ingest.max_message_bytes", f"{message} holds no sample of {sample} bytes", remedy)
+    channels = config.model.input.shape[0]
     for name, values in (("mean", config.model.input.mean), ("std", config.model.input.std)):
-        if len(values) not in (0, 1, config.model.input.shape[0]):
-            raise ConfigError(
-                "CONFIG_RANGE",
-                f"model.input.{name}: {len(values)} values for {config.model.input.shape[0]} channels.",
-                "Give one per leading channel, one for all, or none.",
-                {"key": f"model.input.{name}"},
-            )
+        if len(values) not in (0, 1, channels):
+            remedy = "Give one per leading channel, one for all, or none."
+            raise _range_error(f"model.input.{name}", f"{len(values)} values for {channels} channels", remedy)
+
+
+def _range_error(key: str, found: str, remedy: str) -> ConfigError:
+    return ConfigError("CONFIG_RANGE", f"{key}: {found}.", remedy, {"key": key})
