@@ -77,10 +77,10 @@ def test_an_error_without_a_remedy_has_none(failing):
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_anything_else_is_logged_and_tells_the_client_nothing(failing, streams, capsys):
+def test_anything_else_is_logged_and_tells_the_client_nothing(failing, streams, capfd):
     status = failing(ValueError("secret path /root"), streams)
     assert status.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in status.details()
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = capfd.readouterr().err.splitlines()
     assert "secret" in line
     assert METHOD in line

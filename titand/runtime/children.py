@@ -145,9 +145,11 @@ def _become(name: str, run: Callable[[], int], keep: Collection[int], parent: in
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
 
 
 def _close_all_but(keep: Collection[int]) -> None:

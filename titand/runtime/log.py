@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 
+_STANDARD_ERROR = 2
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 
 
@@ -44,9 +44,11 @@ class Log:
             return
         prefix = f"<{_PRIORITY[level]}>" if self._to_journal else ""
         text = "".join(f" {key}={_quoted(value)}" for key, value in facts.items())
-        # One write, so that lines of several processes never mix.
-        sys.stderr.write(f"{prefix}{self._name}: {event}{text}\n")
-        sys.stderr.flush()
+        try:
+            # One write, so that lines of several processes never mix. sys.stderr would keep what it cannot write.
+            os.write(_STANDARD_ERROR, f"{prefix}{self._name}: {event}{text}\n".encode(errors="replace"))
+        except OSError:
+            pass  # a full disk under the log, or nobody reads it any more: no reason to lose samples
 
 
 def _quoted(value: object) -> str:
