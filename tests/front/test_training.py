@@ -132,5 +132,6 @@ def test_what_does_not_fit_the_state_is_refused(house, first, request_, reason):
 def test_settings_that_may_change_are_taken_over_while_streams_run(house):
     here = house(patience_seconds=60.0)
     with here.front() as front:
-        here.boards.write("settings", {"ingest.patience_seconds": 0.25})
+        here.boards.write("settings", {"ingest.patience_seconds": 0.25, "service.log_level": "error"})
         eventually(lambda: front.config.ingest.patience_seconds == 0.25)
+        eventually(lambda: front._log.level == "error")

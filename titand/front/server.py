@@ -191,6 +191,7 @@ class Front:
         if report is not None and report.written_ns != self._settings_ns:
             self._settings_ns = report.written_ns
             self.config = with_changes(self._given, report.content)
+            self._log.level = self.config.service.log_level
 
     def _show(self, state: str) -> None:
         self._health.set("", SERVING if self._training.is_ready() else NOT_SERVING)
