@@ -177,6 +177,7 @@ def test_without_a_trainer_creating_is_unavailable_and_reading_goes_on(house):
         ("DeleteSnapshot", pb.DeleteSnapshotRequest(name="snapshots/r00000009"), "SNAPSHOT_NOT_FOUND"),
         ("ExportModel", pb.ExportModelRequest(name=LATEST, format=9), "FORMAT_UNKNOWN"),
         ("CreateSnapshot", pb.CreateSnapshotRequest(note="x" * 257), "NOTE_TOO_LONG"),
+        ("CreateSnapshot", pb.CreateSnapshotRequest(note="\x1b[2J"), "NOTE_INVALID"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_reason(admin, verb, request_, reason):

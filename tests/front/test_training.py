@@ -108,6 +108,7 @@ def test_a_wish_counts_although_the_trainer_is_gone(house):
         (True, PauseTrainingRequest(), "ALREADY_PAUSED"),
         (False, ResumeTrainingRequest(), "NOT_PAUSED"),
         (False, PauseTrainingRequest(note="x" * 257), "NOTE_TOO_LONG"),
+        (False, PauseTrainingRequest(note="two\nlines"), "NOTE_INVALID"),
     ],
 )
 def test_what_does_not_fit_the_state_is_refused(house, first, request_, reason):
@@ -123,9 +124,9 @@ def test_what_does_not_fit_the_state_is_refused(house, first, request_, reason):
         with pytest.raises(grpc.RpcError) as caught:
             call(request_, timeout=SECONDS)
         assert info_of(caught.value).reason == reason
-        too_long = reason == "NOTE_TOO_LONG"
+        is_note = reason.startswith("NOTE_")
         assert caught.value.code() is (
-            grpc.StatusCode.INVALID_ARGUMENT if too_long else grpc.StatusCode.FAILED_PRECONDITION
+            grpc.StatusCode.INVALID_ARGUMENT if is_note else grpc.StatusCode.FAILED_PRECONDITION
         )
 
 

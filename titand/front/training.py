@@ -144,15 +144,17 @@ class TrainingService:
 
 
 def require_note(note: str) -> None:
-    """Refuse a note that is too long.
+    """Refuse a note that is too long, or would break the line that shows it.
 
     Raises:
-        InvalidRequest: NOTE_TOO_LONG.
+        InvalidRequest: NOTE_TOO_LONG, NOTE_INVALID.
     """
     if len(note) > NOTE_CHARACTERS:
         raise InvalidRequest(
             "NOTE_TOO_LONG", f"The note has {len(note)} characters.", f"Use at most {NOTE_CHARACTERS}."
         )
+    if not note.isprintable():
+        raise InvalidRequest("NOTE_INVALID", "The note holds a line break or a control character.", "Write one line.")
 
 
 def _already(paused: bool) -> WrongState:
