@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import statistics
 
 import pytest
 import torch
@@ -172,9 +174,12 @@ def test_the_report_is_what_was_done(pair):
     report = pair.trainer.report()
     assert report["round"] == report["last_round"]["number"] == 5
     assert report["last_round"]["wait_seconds"] == 0.25
-    assert report["variance_ratio"]["mean"] == 3.0
+    assert report["variance_ratio"]["mean"] == pytest.approx(statistics.geometric_mean(range(1, 6)))
     assert report["variance_ratio"]["rounds"] == 5
-    assert report["variance_ratio"]["margin"] == pytest.approx(1.959964 * (2.5 / 5) ** 0.5)
+    logs = [math.log(each) for each in range(1, 6)]
+    middle, width = statistics.mean(logs), 1.959964 * statistics.stdev(logs) / 5**0.5
+    ends = math.exp(middle - width), math.exp(middle + width)
+    assert report["variance_ratio"]["margin"] == pytest.approx((ends[1] - ends[0]) / 2)
     assert report["staleness_round_counts"] == [1, 4]
     assert report["parameter_count"] == 6 * 8 + 8 + 8 * 3 + 3
     assert report["model_bytes"] == 4 * report["parameter_count"]
@@ -195,3 +200,20 @@ def test_the_flat_state_holds_everything_that_a_step_changes(pair):
     assert board.slot_bytes == layout.size_bytes
     names = {entry.name for entry in layout.entries}
     assert names == {*learner.model.state_dict(), *(f"momentum/{n}" for n, _ in learner.model.named_parameters())}
+
+
+def test_the_gain_shown_is_the_geometric_mean_of_the_rounds_and_no_single_round_makes_it(pairs):
+    pair = pairs(Plan(held_out_ratio=0.0))
+    pair.start()
+    ratios = []
+    for _ in range(12):
+        pair.round()
+        ratio = pair.batches[-1].facts["variance_ratio"]
+        ratios += [ratio] if ratio is not None else []
+    gain = pair.trainer.report()["variance_ratio"]
+    assert gain["rounds"] == len(ratios)
+    assert gain["mean"] == pytest.approx(statistics.geometric_mean(ratios))
+
+    pair.trainer._gains.append(1e9)
+
+    assert pair.trainer.report()["variance_ratio"]["mean"] < 20 * gain["mean"]

@@ -102,7 +102,7 @@ class TrainerWorker:
         self.staleness_round_counts[staleness] += 1
         self.refused_updates += not step.finite
         ratio = batch.facts.get("variance_ratio")
-        if ratio is not None:
+        if ratio is not None and ratio > 0:
             self._gains.append(ratio)
         self.last_round = {
             "number": batch.round,
@@ -151,10 +151,15 @@ class TrainerWorker:
         }
 
     def _gain(self) -> Mapping[str, float] | None:
-        """Mean of the variance ratio over recent rounds, with the margin of its 95 % interval."""
+        """Geometric mean of the variance ratio over recent rounds, with half the width of its 95 % interval.
+
+        A ratio's logarithm has no heavy tail: one round in which selection is all but exact does not make the figure.
+        """
         count = len(self._gains)
         if count == 0:
             return None
-        mean = sum(self._gains) / count
-        spread = sum((gain - mean) ** 2 for gain in self._gains) / max(1, count - 1)
-        return {"mean": mean, "margin": _Z_95 * math.sqrt(spread / count), "rounds": count}
+        logs = [math.log(gain) for gain in self._gains]
+        mean = sum(logs) / count
+        spread = sum((each - mean) ** 2 for each in logs) / max(1, count - 1)
+        margin = _Z_95 * math.sqrt(spread / count)
+        return {"mean": math.exp(mean), "margin": math.exp(mean) * math.sinh(margin), "rounds": count}
