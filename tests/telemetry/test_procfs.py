@@ -21,8 +21,10 @@ Shared_Dirty:         36 kB
 
 @pytest.fixture
 def child():
-    """A process of another program, which waits."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    """A process of another program, which is there in full, and waits."""
+    code = "print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
         yield process
         process.stdin.close()
 
