@@ -179,27 +179,25 @@ def _together(name: str, seconds: float) -> tuple[float, dict[str, Any], dict[st
 def _feed(
     ledger: Ledger, config: Config, boards: Boards, descriptors: Descriptors, seconds: float
 ) -> tuple[float, dict[str, Any], dict[str, Any]]:
-    data, labels = random_samples(config, 128, 1)
+    data, labels = random_samples(config, SLOTS, 1)
     place, _ = ledger.open_stream("benchmark", frozenset())
-    columns = array("i", labels)
-    sequence, began, first = 1, None, 0
-    view = memoryview(data)
-    board: ParameterBoard | None = None
+    columns, times, view = memoryview(array("i", labels)), memoryview(array("q")), memoryview(data)
+    sequence, board, began, first, seen = 1, None, 0.0, -1, -1
     while True:
-        sequence += sum(
-            count for _, count in ledger.admit(place, sequence, memoryview(columns), memoryview(b"").cast("q"), view)
-        )
-        time.sleep(0.005)
+        sequence += sum(count for _, count in ledger.admit(place, sequence, columns, times, view))
+        time.sleep(0.002)
         if board is None:
-            if (boards.read("selector")) is None:
+            if boards.read("selector") is None:
                 continue
             board = ParameterBoard(descriptors.parameters)
-        now = time.perf_counter()
-        if began is None and board.version >= 3:
-            began, first = now, board.version
-        if began is not None and now - began > seconds and board.version >= first + 3:
+        if board.version == seen:
+            continue
+        seen, now = board.version, time.perf_counter()  # from the end of one round to the end of another
+        if first < 0 and seen >= 3:
+            began, first = now, seen
+        elif first >= 0 and now - began > seconds and seen >= first + 3:
             break
-    took, count = time.perf_counter() - began, board.version - first
+    took, count = now - began, seen - first
     time.sleep(0.3)  # the last reports
     trainer, selector = boards.read("trainer"), boards.read("selector")
     assert trainer is not None
