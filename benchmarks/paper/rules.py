@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -98,5 +99,9 @@ class RateByGain:
         self.value = min(MOST, (self._random + self._square) / below) if below > 0 else 1.0
 
 
-RULES: Mapping[str, Callable[[], Rule]] = {"contradiction": Contradiction, "anneal": Anneal}
+RULES: Mapping[str, Callable[[], Rule]] = {
+    "contradiction": Contradiction,
+    "contradiction-5": partial(Contradiction, full=0.05),
+    "anneal": Anneal,
+}
 RATE_RULES: Mapping[str, Callable[[], Rule]] = {"adascale": RateByGain}
