@@ -31,7 +31,7 @@ DEBIAN_PACKAGES := systemd systemd-container strace git make
 OLDEST := grpcio==1.71.2 grpcio-health-checking==1.71.2 grpcio-reflection==1.71.2 protobuf==5.29.5
 
 # What needs torch; everything else has to pass on Python 3.10 without it.
-TORCH_TESTS := tests/deploy tests/docs tests/selection tests/learning tests/workers tests/e2e \
+TORCH_TESTS := tests/benchmarks tests/deploy tests/docs tests/selection tests/learning tests/workers tests/e2e \
   titand/selection titand/learning titand/workers titand/demo/judge.py
 
 # Every module of benchmarks/ that runs by itself; one of them: make bench BENCHMARKS=ingest
