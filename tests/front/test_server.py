@@ -93,12 +93,25 @@ def test_health_tells_services_from_the_whole(here, socket):
         eventually(lambda: health(stubs.channel) == NOT_SERVING)
 
 
-def test_a_health_watch_costs_no_thread(here):
+def test_health_watches_are_counted_and_starve_nobody(here):
     with here.stubs() as stubs:
         request = health_pb2.HealthCheckRequest(service=SERVICES[0])
-        watches = [health_pb2_grpc.HealthStub(stubs.channel).Watch(request, timeout=SECONDS) for _ in range(60)]
-        assert {next(watch).status for watch in watches} == {SERVING}
+        watch = health_pb2_grpc.HealthStub(stubs.channel).Watch
+        watches = [watch(request, timeout=SECONDS) for _ in range(LONG_CALLS)]
+        assert {next(each).status for each in watches} == {SERVING}
+        assert failure_of(watch(request, timeout=SECONDS)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert health(stubs.channel, SERVICES[0]) == SERVING
+
+
+def test_a_front_ends_while_its_health_is_watched_by_clients_that_come_and_go(house):
+    made = house()
+    for _ in range(5):
+        with made.front(), made.stubs() as stubs:
+            watch = health_pb2_grpc.HealthStub(stubs.channel).Watch
+            for _ in range(LONG_CALLS):
+                next(gone := watch(health_pb2.HealthCheckRequest(), timeout=SECONDS))
+                gone.cancel()
+                at_work(made)
 
 
 def listed(stub):

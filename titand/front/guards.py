@@ -18,7 +18,7 @@ ADMIN_METHODS = frozenset(
         "/titan.v1.SnapshotService/DeleteSnapshot",
     }
 )
-REFLECTION = "/grpc.reflection."
+LIBRARY_STREAMS = ("/grpc.reflection.", "/grpc.health.v1.Health/Watch")
 
 Continuation = Callable[[grpc.HandlerCallDetails], Any]
 
@@ -33,8 +33,8 @@ class AdminOnly(grpc.ServerInterceptor):  # type: ignore[type-arg]  # the stubs 
         return grpc.unary_unary_rpc_method_handler(_refuse)
 
 
-class CountedReflection(grpc.ServerInterceptor):  # type: ignore[type-arg]  # the stubs are generic, the class is not
-    """Counts reflection, whose streams clients may leave open, among the long calls."""
+class CountedLibraryStreams(grpc.ServerInterceptor):  # type: ignore[type-arg]  # the stubs are generic, the class is not
+    """Counts reflection and health watches, which clients may leave open, among the long calls."""
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
@@ -42,13 +42,14 @@ class CountedReflection(grpc.ServerInterceptor):  # type: ignore[type-arg]  # th
     def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """See `grpc.ServerInterceptor`."""
         handler = continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(REFLECTION):
+        if handler is None or not handler_call_details.method.startswith(LIBRARY_STREAMS):
             return handler
+        serve = handler.stream_stream or handler.unary_stream
 
-        def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        def answer(requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             try:
                 with self._streams.long_call(context):
-                    yield from handler.stream_stream(requests, context)
+                    yield from serve(requests, context)
                 return
             except Overloaded as error:
                 code, text = grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)
@@ -56,7 +57,10 @@ class CountedReflection(grpc.ServerInterceptor):  # type: ignore[type-arg]  # th
                 code, text = grpc.StatusCode.UNAVAILABLE, str(error)
             context.abort(code, text)
 
-        return grpc.stream_stream_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
+        build = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
+        return build(answer, handler.request_deserializer, handler.response_serializer)
 
 
 def _refuse(request: Any, context: grpc.ServicerContext) -> None:

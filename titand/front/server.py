@@ -33,7 +33,7 @@ from titand.clock import Clock, SystemClock
 from titand.config import Config, config_from_json, with_changes
 from titand.errors import ConfigError
 from titand.front.errors import ErrorAnswers
-from titand.front.guards import AdminOnly, CountedReflection
+from titand.front.guards import AdminOnly, CountedLibraryStreams
 from titand.front.samples import FLUSHES, SampleService, most_credit
 from titand.front.snapshots import SnapshotService
 from titand.front.sockets import bind
@@ -127,7 +127,8 @@ class Front:
         )
         self._snapshots = SnapshotService(store, streams, resources.trainer, resources.supervisor)
         self._telemetry = TelemetryService(boards, streams, config.telemetry.interval_seconds, clock)
-        self._health = health.HealthServicer()
+        # Its default way of watching sends under a lock that the end of a watch waits for: both then wait for ever.
+        self._health = health.HealthServicer(experimental_non_blocking=False)
         self._servers: list[grpc.Server] = []
         self._settings_ns = 0
         self._stopping = threading.Event()
@@ -162,7 +163,7 @@ class Front:
 
     def _new_server(self, name: str) -> grpc.Server:
         threads = self._most_streams + LONG_CALLS + SHORT_CALLS
-        guards = [CountedReflection(self.streams), *([AdminOnly()] if name == "titand.sock" else [])]
+        guards = [CountedLibraryStreams(self.streams), *([AdminOnly()] if name == "titand.sock" else [])]
         server = grpc.server(
             ThreadPoolExecutor(threads, name),
             interceptors=[ErrorAnswers(self._log), *guards],

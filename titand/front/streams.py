@@ -18,7 +18,7 @@ from titand.errors import InvalidRequest, Overloaded, TakenOver, TitanError, Wor
 from titand.front.push_stream import PushStream
 from titand.runtime.ledger import Ledger
 
-LONG_CALLS = 8  # watches, downloads, exports and reflection, at once
+LONG_CALLS = 8  # watches (of health too), downloads, exports and reflection, at once
 NAME_BYTES = 64  # of a stream id or a producer
 
 
