@@ -64,20 +64,42 @@ class Training(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Training.State, str]] = ..., state_reason: _Optional[str] = ..., state_message: _Optional[str] = ..., state_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., daemon: _Optional[_Union[Daemon, _Mapping]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., round_count: _Optional[int] = ..., last_round: _Optional[_Union[Round, _Mapping]] = ..., sample_ledger: _Optional[_Union[SampleLedger, _Mapping]] = ..., selection: _Optional[_Union[Selection, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., health: _Optional[_Iterable[_Union[HealthItem, _Mapping]]] = ..., stages: _Optional[_Iterable[_Union[StageLatency, _Mapping]]] = ..., streams: _Optional[_Iterable[_Union[PushStream, _Mapping]]] = ..., last_snapshot: _Optional[str] = ..., read_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Daemon(_message.Message):
-    __slots__ = ("version", "pid", "start_time", "processes", "state_directory", "written_today_bytes")
+    __slots__ = ("version", "pid", "start_time", "processes", "state_directory", "written_today_bytes", "durability")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
     STATE_DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     WRITTEN_TODAY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_FIELD_NUMBER: _ClassVar[int]
     version: str
     pid: int
     start_time: _timestamp_pb2.Timestamp
     processes: _containers.RepeatedCompositeFieldContainer[Process]
     state_directory: str
     written_today_bytes: int
-    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., state_directory: _Optional[str] = ..., written_today_bytes: _Optional[int] = ...) -> None: ...
+    durability: Durability
+    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., state_directory: _Optional[str] = ..., written_today_bytes: _Optional[int] = ..., durability: _Optional[_Union[Durability, _Mapping]] = ...) -> None: ...
+
+class Durability(_message.Message):
+    __slots__ = ("keeps_samples", "checkpoint_time", "checkpoint_round", "checkpoint_size_bytes", "daily_budget_bytes", "log_size_bytes", "log_flush_count", "log_replayed_count")
+    KEEPS_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_TIME_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_ROUND_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DAILY_BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOG_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOG_FLUSH_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LOG_REPLAYED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    keeps_samples: bool
+    checkpoint_time: _timestamp_pb2.Timestamp
+    checkpoint_round: int
+    checkpoint_size_bytes: int
+    daily_budget_bytes: int
+    log_size_bytes: int
+    log_flush_count: int
+    log_replayed_count: int
+    def __init__(self, keeps_samples: bool = ..., checkpoint_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., checkpoint_round: _Optional[int] = ..., checkpoint_size_bytes: _Optional[int] = ..., daily_budget_bytes: _Optional[int] = ..., log_size_bytes: _Optional[int] = ..., log_flush_count: _Optional[int] = ..., log_replayed_count: _Optional[int] = ...) -> None: ...
 
 class Process(_message.Message):
     __slots__ = ("name", "pid", "restart_count", "last_exit", "device")
@@ -138,7 +160,7 @@ class Round(_message.Message):
     def __init__(self, number: _Optional[int] = ..., batch_size: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., staleness: _Optional[int] = ..., window_size: _Optional[int] = ..., candidate_count: _Optional[int] = ..., variance_ratio: _Optional[float] = ..., select_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., train_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., wait_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., complete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., class_draw_counts: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SampleLedger(_message.Message):
-    __slots__ = ("pushed_count", "shed_count", "rejected_count", "held_out_count", "filtered_count", "evicted_count", "pending_label_count", "buffered_count", "selected_count", "lost_count")
+    __slots__ = ("pushed_count", "shed_count", "rejected_count", "held_out_count", "filtered_count", "evicted_count", "pending_label_count", "buffered_count", "selected_count", "lost_count", "expired_count")
     PUSHED_COUNT_FIELD_NUMBER: _ClassVar[int]
     SHED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REJECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +171,7 @@ class SampleLedger(_message.Message):
     BUFFERED_COUNT_FIELD_NUMBER: _ClassVar[int]
     SELECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
     LOST_COUNT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_COUNT_FIELD_NUMBER: _ClassVar[int]
     pushed_count: int
     shed_count: int
     rejected_count: int
@@ -159,7 +182,8 @@ class SampleLedger(_message.Message):
     buffered_count: int
     selected_count: int
     lost_count: int
-    def __init__(self, pushed_count: _Optional[int] = ..., shed_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., filtered_count: _Optional[int] = ..., evicted_count: _Optional[int] = ..., pending_label_count: _Optional[int] = ..., buffered_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., lost_count: _Optional[int] = ...) -> None: ...
+    expired_count: int
+    def __init__(self, pushed_count: _Optional[int] = ..., shed_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., filtered_count: _Optional[int] = ..., evicted_count: _Optional[int] = ..., pending_label_count: _Optional[int] = ..., buffered_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., lost_count: _Optional[int] = ..., expired_count: _Optional[int] = ...) -> None: ...
 
 class Selection(_message.Message):
     __slots__ = ("policy", "candidate_budget", "batch_size", "variance_ratio_mean", "variance_ratio_margin", "variance_ratio_rounds", "staleness_round_counts", "device", "control_gain", "control_gain_margin", "control_gain_rounds", "mode", "mode_reason", "mode_message", "filter")
