@@ -51,10 +51,12 @@ VALID = {
     "training.decay": positive,
     "training.decay_rounds": count,
     "training.threads": st.integers(1, 8),
-    "selection.policy": st.sampled_from(["cis", "uniform"]),
+    "selection.policy": st.sampled_from(["cis", "uniform", "stratified", "is", "camel"]),
     "selection.candidates": st.integers(30, 1000),
     "selection.filter": st.sampled_from(["stratified", "predicted", "rep-div", "uniform"]),
     "selection.weight_exponent": ratio,
+    "selection.full_contradiction": ratio,
+    "selection.least_importance": st.floats(1e-9, 1),
     "selection.statistics_decay": ratio,
     "selection.horizon_rounds": some,
     "selection.rest_rounds": count,
@@ -79,6 +81,7 @@ VALID = {
     "service.runtime_directory": text,
     "service.stop_seconds": positive,
     "service.hang_seconds": positive,
+    "service.restart_seconds": positive,
     "service.log_level": st.sampled_from(["debug", "info", "warning", "error"]),
 }
 

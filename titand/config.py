@@ -48,6 +48,7 @@ def between(least: float, most: float) -> Check:
 
 
 RATIO = between(0, 1)
+SHARE: Check = (lambda value: 0 < value <= 1, "above 0, at most 1")
 
 
 def one_of(*names: str) -> Check:
@@ -103,12 +104,24 @@ class TrainingConfig:
 class SelectionConfig:
     """Which samples it is trained on."""
 
-    policy: str = _key("cis", "cis: importance by class; uniform: random, the control", one_of("cis", "uniform"))
+    policy: str = _key(
+        "cis",
+        "cis: importance by class; uniform: random, the control; stratified: random by class; others, to compare with",
+        one_of("cis", "uniform", "stratified", "is", "ll", "hl", "ce", "gn-top", "ocs", "camel"),
+    )
     candidates: int = _key(30, "most candidates kept of a window", between(1, 10_000), reloads=True)
     filter: str = _key(
         "stratified", "rule of the coarse filter", one_of("stratified", "predicted", "rep-div", "uniform")
     )
-    weight_exponent: float = _key(1.0, "of the sample weights: 1 unbiased, 0 plain average", RATIO)
+    weight_exponent: float = _key(
+        1.0, "of the sample weights: 1 unbiased, 0 plain average; the least one under full_contradiction", RATIO
+    )
+    full_contradiction: float = _key(
+        0.0, "share of labels that contradict the model at which sample weights are unbiased; 0: exponent fixed", RATIO
+    )
+    least_importance: float = _key(
+        1e-6, "of cis: less than this share of the mean importance counts as this share", SHARE
+    )
     statistics_decay: float = _key(0.9, "of the class statistics, per round", RATIO)
     horizon_rounds: int = _key(500, "rounds that prove whether it pays; 0: it never rests", NOT_NEGATIVE)
     rest_rounds: int = _key(5000, "random rounds until selection that did not pay is tried again", POSITIVE)
@@ -171,6 +184,7 @@ class ServiceConfig:
     runtime_directory: str = _key("/run/titand", "sockets and the lock")
     stop_seconds: float = _key(20.0, "deadline of an orderly stop", POSITIVE)
     hang_seconds: float = _key(30.0, "silence after which a worker counts as hung", POSITIVE)
+    restart_seconds: float = _key(30.0, "longest delay before what keeps ending is started again", POSITIVE)
     log_level: str = _key(
         "info", "least severe lines that are written", one_of("debug", "info", "warning", "error"), reloads=True
     )

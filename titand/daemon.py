@@ -137,7 +137,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         *children,
         exporter=exporter,
         boards=boards,
-        rules=Rules(config.service.stop_seconds, config.service.hang_seconds),
+        rules=Rules(config.service.stop_seconds, config.service.hang_seconds, config.service.restart_seconds),
         facts={
             "version": titand.__version__,
             "start_time_ns": clock.wall_ns(),

@@ -49,6 +49,15 @@ def test_waits_grow_to_half_a_minute_and_no_further():
     assert waits == sorted(waits)
 
 
+@given(st.integers(1, 20), st.floats(0.01, 100.0))
+def test_no_wait_is_longer_than_the_longest_that_is_allowed(count, longest):
+    restarts, now = after_failures(count - 1)
+    restarts.longest_seconds = longest
+    restarts.ended(now, "exit status 1")
+    expected = min(longest, [0.0, 0.2, 1.0, 3.0, 10.0, 30.0][min(count, 6) - 1])
+    assert (restarts.due_ns - now) / SECOND == pytest.approx(expected)
+
+
 @given(st.integers(1, 50))
 def test_it_is_never_given_up(count):
     restarts, now = after_failures(count)

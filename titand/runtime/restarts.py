@@ -15,6 +15,9 @@ class Restarts:
     """The history of one process's ends, and what follows from it.
 
     A daemon that is to be forgotten for a year never gives up: it tries again every half minute, and says so.
+
+    Attributes:
+        longest_seconds: no delay is longer.
     """
 
     count: int = 0  # ends so far
@@ -22,6 +25,7 @@ class Restarts:
     due_ns: int | None = None
     ended_ns: int | None = None
     started_ns: int = 0
+    longest_seconds: float = DELAYS_SECONDS[-1]
     _failures: int = field(default=0)
 
     def started(self, now_ns: int) -> None:
@@ -33,7 +37,7 @@ class Restarts:
         """The process ended, and is to be started again when `due_ns` has come."""
         if now_ns - self.started_ns > STEADY_SECONDS * 1e9:
             self._failures = 0
-        delay = DELAYS_SECONDS[min(self._failures, len(DELAYS_SECONDS) - 1)]
+        delay = min(DELAYS_SECONDS[min(self._failures, len(DELAYS_SECONDS) - 1)], self.longest_seconds)
         self._failures += 1
         self.count += 1
         self.last_exit = how

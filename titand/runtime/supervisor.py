@@ -38,10 +38,12 @@ class Rules:
     Attributes:
         stop_seconds: of an orderly stop.
         hang_seconds: silence after which a stuck process is killed.
+        restart_seconds: longest delay before what keeps ending is started again.
     """
 
     stop_seconds: float
     hang_seconds: float
+    restart_seconds: float
 
 
 class Supervisor:
@@ -84,6 +86,8 @@ class Supervisor:
         self._clock = clock
         self._log = log
         self._pair = Restarts()
+        for restarts in (self._pair, *(child.restarts for child in self._children)):
+            restarts.longest_seconds = rules.restart_seconds
         self._pair_pids: dict[str, int] = {}
         self._hung_since_ns: dict[str, int] = {}  # killed then, not yet known to have ended
         self._zygote_ready = False
@@ -320,7 +324,8 @@ class Supervisor:
         everybody = [(child.name, child.restarts) for child in self._children]
         for name, restarts in [*everybody, ("selector and trainer", self._pair)]:
             if restarts.is_looping(self._clock.monotonic_ns()):
-                text = f"Keeps ending: {name} ({restarts.last_exit}); tried again every half minute. See the log."
+                often = f"every {self._rules.restart_seconds:g} seconds"
+                text = f"Keeps ending: {name} ({restarts.last_exit}); tried again {often}. See the log."
                 items.append(_item("PROCESS_CRASH_LOOP", "error", text, 0))
             elif restarts.ended_lately(self._clock.monotonic_ns()) and not (restarts is self._pair and self._failure):
                 text = f"Ended and started again: {name} ({restarts.last_exit}); no sample was lost."
