@@ -121,6 +121,8 @@ class Sample(_message.Message):
         FATE_TRAINED: _ClassVar[Sample.Fate]
         FATE_RELEASED: _ClassVar[Sample.Fate]
         FATE_INVALID: _ClassVar[Sample.Fate]
+        FATE_PENDING_LABEL: _ClassVar[Sample.Fate]
+        FATE_EXPIRED: _ClassVar[Sample.Fate]
     FATE_UNSPECIFIED: Sample.Fate
     FATE_WAITING: Sample.Fate
     FATE_CANDIDATE: Sample.Fate
@@ -131,6 +133,8 @@ class Sample(_message.Message):
     FATE_TRAINED: Sample.Fate
     FATE_RELEASED: Sample.Fate
     FATE_INVALID: Sample.Fate
+    FATE_PENDING_LABEL: Sample.Fate
+    FATE_EXPIRED: Sample.Fate
     NAME_FIELD_NUMBER: _ClassVar[int]
     FATE_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
@@ -148,3 +152,35 @@ class GetSampleRequest(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class LabelSamplesRequest(_message.Message):
+    __slots__ = ("numbers", "labels")
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    numbers: _containers.RepeatedScalarFieldContainer[int]
+    labels: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, numbers: _Optional[_Iterable[int]] = ..., labels: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class LabelSamplesResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[LabelSamplesResponse.Outcome]
+        OUTCOME_JOINED: _ClassVar[LabelSamplesResponse.Outcome]
+        OUTCOME_CORRECTED: _ClassVar[LabelSamplesResponse.Outcome]
+        OUTCOME_UNCHANGED: _ClassVar[LabelSamplesResponse.Outcome]
+        OUTCOME_TOO_LATE: _ClassVar[LabelSamplesResponse.Outcome]
+        OUTCOME_UNKNOWN: _ClassVar[LabelSamplesResponse.Outcome]
+        OUTCOME_REJECTED: _ClassVar[LabelSamplesResponse.Outcome]
+        OUTCOME_UNANSWERED: _ClassVar[LabelSamplesResponse.Outcome]
+    OUTCOME_UNSPECIFIED: LabelSamplesResponse.Outcome
+    OUTCOME_JOINED: LabelSamplesResponse.Outcome
+    OUTCOME_CORRECTED: LabelSamplesResponse.Outcome
+    OUTCOME_UNCHANGED: LabelSamplesResponse.Outcome
+    OUTCOME_TOO_LATE: LabelSamplesResponse.Outcome
+    OUTCOME_UNKNOWN: LabelSamplesResponse.Outcome
+    OUTCOME_REJECTED: LabelSamplesResponse.Outcome
+    OUTCOME_UNANSWERED: LabelSamplesResponse.Outcome
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedScalarFieldContainer[LabelSamplesResponse.Outcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[LabelSamplesResponse.Outcome, str]]] = ...) -> None: ...

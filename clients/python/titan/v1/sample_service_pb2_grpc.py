@@ -46,6 +46,11 @@ class SampleServiceStub(object):
                 request_serializer=titan_dot_v1_dot_sample__service__pb2.GetSampleRequest.SerializeToString,
                 response_deserializer=titan_dot_v1_dot_sample__service__pb2.Sample.FromString,
                 _registered_method=True)
+        self.LabelSamples = channel.unary_unary(
+                '/titan.v1.SampleService/LabelSamples',
+                request_serializer=titan_dot_v1_dot_sample__service__pb2.LabelSamplesRequest.SerializeToString,
+                response_deserializer=titan_dot_v1_dot_sample__service__pb2.LabelSamplesResponse.FromString,
+                _registered_method=True)
 
 
 class SampleServiceServicer(object):
@@ -78,6 +83,16 @@ class SampleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LabelSamples(self, request, context):
+        """Labels samples by number: those that were pushed without a label, and those
+        whose label is to be corrected. Every label has its own outcome, and a label
+        may be sent again without harm. More than 65,536 at once: INVALID_ARGUMENT
+        with reason TOO_MANY_LABELS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SampleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -90,6 +105,11 @@ def add_SampleServiceServicer_to_server(servicer, server):
                     servicer.GetSample,
                     request_deserializer=titan_dot_v1_dot_sample__service__pb2.GetSampleRequest.FromString,
                     response_serializer=titan_dot_v1_dot_sample__service__pb2.Sample.SerializeToString,
+            ),
+            'LabelSamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelSamples,
+                    request_deserializer=titan_dot_v1_dot_sample__service__pb2.LabelSamplesRequest.FromString,
+                    response_serializer=titan_dot_v1_dot_sample__service__pb2.LabelSamplesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -148,6 +168,33 @@ class SampleService(object):
             '/titan.v1.SampleService/GetSample',
             titan_dot_v1_dot_sample__service__pb2.GetSampleRequest.SerializeToString,
             titan_dot_v1_dot_sample__service__pb2.Sample.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelSamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/titan.v1.SampleService/LabelSamples',
+            titan_dot_v1_dot_sample__service__pb2.LabelSamplesRequest.SerializeToString,
+            titan_dot_v1_dot_sample__service__pb2.LabelSamplesResponse.FromString,
             options,
             channel_credentials,
             insecure,

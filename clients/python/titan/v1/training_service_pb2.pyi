@@ -160,7 +160,7 @@ class Round(_message.Message):
     def __init__(self, number: _Optional[int] = ..., batch_size: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., staleness: _Optional[int] = ..., window_size: _Optional[int] = ..., candidate_count: _Optional[int] = ..., variance_ratio: _Optional[float] = ..., select_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., train_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., wait_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., complete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., class_draw_counts: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SampleLedger(_message.Message):
-    __slots__ = ("pushed_count", "shed_count", "rejected_count", "held_out_count", "filtered_count", "evicted_count", "pending_label_count", "buffered_count", "selected_count", "lost_count", "expired_count")
+    __slots__ = ("pushed_count", "shed_count", "rejected_count", "held_out_count", "filtered_count", "evicted_count", "pending_label_count", "buffered_count", "selected_count", "lost_count", "expired_count", "orphan_label_count")
     PUSHED_COUNT_FIELD_NUMBER: _ClassVar[int]
     SHED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REJECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class SampleLedger(_message.Message):
     SELECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
     LOST_COUNT_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ORPHAN_LABEL_COUNT_FIELD_NUMBER: _ClassVar[int]
     pushed_count: int
     shed_count: int
     rejected_count: int
@@ -183,10 +184,11 @@ class SampleLedger(_message.Message):
     selected_count: int
     lost_count: int
     expired_count: int
-    def __init__(self, pushed_count: _Optional[int] = ..., shed_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., filtered_count: _Optional[int] = ..., evicted_count: _Optional[int] = ..., pending_label_count: _Optional[int] = ..., buffered_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., lost_count: _Optional[int] = ..., expired_count: _Optional[int] = ...) -> None: ...
+    orphan_label_count: int
+    def __init__(self, pushed_count: _Optional[int] = ..., shed_count: _Optional[int] = ..., rejected_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., filtered_count: _Optional[int] = ..., evicted_count: _Optional[int] = ..., pending_label_count: _Optional[int] = ..., buffered_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., lost_count: _Optional[int] = ..., expired_count: _Optional[int] = ..., orphan_label_count: _Optional[int] = ...) -> None: ...
 
 class Selection(_message.Message):
-    __slots__ = ("policy", "candidate_budget", "batch_size", "variance_ratio_mean", "variance_ratio_margin", "variance_ratio_rounds", "staleness_round_counts", "device", "control_gain", "control_gain_margin", "control_gain_rounds", "mode", "mode_reason", "mode_message", "filter")
+    __slots__ = ("policy", "candidate_budget", "batch_size", "variance_ratio_mean", "variance_ratio_margin", "variance_ratio_rounds", "staleness_round_counts", "device", "control_gain", "control_gain_margin", "control_gain_rounds", "mode", "mode_reason", "mode_message", "filter", "weight_exponent", "contradicted_share")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_BUDGET_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +204,8 @@ class Selection(_message.Message):
     MODE_REASON_FIELD_NUMBER: _ClassVar[int]
     MODE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_EXPONENT_FIELD_NUMBER: _ClassVar[int]
+    CONTRADICTED_SHARE_FIELD_NUMBER: _ClassVar[int]
     policy: str
     candidate_budget: int
     batch_size: int
@@ -217,7 +221,9 @@ class Selection(_message.Message):
     mode_reason: str
     mode_message: str
     filter: str
-    def __init__(self, policy: _Optional[str] = ..., candidate_budget: _Optional[int] = ..., batch_size: _Optional[int] = ..., variance_ratio_mean: _Optional[float] = ..., variance_ratio_margin: _Optional[float] = ..., variance_ratio_rounds: _Optional[int] = ..., staleness_round_counts: _Optional[_Iterable[int]] = ..., device: _Optional[str] = ..., control_gain: _Optional[float] = ..., control_gain_margin: _Optional[float] = ..., control_gain_rounds: _Optional[int] = ..., mode: _Optional[str] = ..., mode_reason: _Optional[str] = ..., mode_message: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
+    weight_exponent: float
+    contradicted_share: float
+    def __init__(self, policy: _Optional[str] = ..., candidate_budget: _Optional[int] = ..., batch_size: _Optional[int] = ..., variance_ratio_mean: _Optional[float] = ..., variance_ratio_margin: _Optional[float] = ..., variance_ratio_rounds: _Optional[int] = ..., staleness_round_counts: _Optional[_Iterable[int]] = ..., device: _Optional[str] = ..., control_gain: _Optional[float] = ..., control_gain_margin: _Optional[float] = ..., control_gain_rounds: _Optional[int] = ..., mode: _Optional[str] = ..., mode_reason: _Optional[str] = ..., mode_message: _Optional[str] = ..., filter: _Optional[str] = ..., weight_exponent: _Optional[float] = ..., contradicted_share: _Optional[float] = ...) -> None: ...
 
 class Evaluation(_message.Message):
     __slots__ = ("accuracy", "accuracy_margin", "sample_count", "version", "prequential_accuracy", "loss", "class_accuracies")
