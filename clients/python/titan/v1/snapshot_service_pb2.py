@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from titan.v1 import guard_pb2 as titan_dot_v1_dot_guard__pb2
 from titan.v1 import tensor_pb2 as titan_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftitan/v1/snapshot_service.proto\x12\x08titan.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15titan/v1/tensor.proto\"V\n\tModelFile\x12%\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x15.titan.v1.ModelFormat\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"\x82\x03\n\x08Snapshot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x14\n\x0cround_number\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x05\x66iles\x18\x05 \x03(\x0b\x32\x13.titan.v1.ModelFile\x12\x14\n\x0c\x61rchitecture\x18\x06 \x01(\t\x12(\n\ninput_spec\x18\x07 \x01(\x0b\x32\x14.titan.v1.TensorSpec\x12\x0e\n\x06labels\x18\x08 \x03(\t\x12\x30\n\x07metrics\x18\t \x03(\x0b\x32\x1f.titan.v1.Snapshot.MetricsEntry\x12\x0e\n\x06parent\x18\n \x01(\t\x12\x16\n\x0etitand_version\x18\x0b \x01(\t\x12\x15\n\rmanifest_json\x18\x0c \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"%\n\x15\x43reateSnapshotRequest\x12\x0c\n\x04note\x18\x01 \x01(\t\">\n\x16\x43reateSnapshotResponse\x12$\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.titan.v1.Snapshot\"\"\n\x12GetSnapshotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14ListSnapshotsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x15ListSnapshotsResponse\x12%\n\tsnapshots\x18\x01 \x03(\x0b\x32\x12.titan.v1.Snapshot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x44\x65leteSnapshotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteSnapshotResponse\"I\n\x12\x45xportModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x15.titan.v1.ModelFormat\";\n\x13\x45xportModelResponse\x12$\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.titan.v1.Snapshot\"d\n\x17\x44ownloadSnapshotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x15.titan.v1.ModelFormat\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\"r\n\x18\x44ownloadSnapshotResponse\x12$\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.titan.v1.Snapshot\x12!\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x13.titan.v1.ModelFile\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c*_\n\x0bModelFormat\x12\x1c\n\x18MODEL_FORMAT_UNSPECIFIED\x10\x00\x12\x1c\n\x18MODEL_FORMAT_SAFETENSORS\x10\x01\x12\x14\n\x10MODEL_FORMAT_PT2\x10\x02\x32\xf7\x03\n\x0fSnapshotService\x12S\n\x0e\x43reateSnapshot\x12\x1f.titan.v1.CreateSnapshotRequest\x1a .titan.v1.CreateSnapshotResponse\x12?\n\x0bGetSnapshot\x12\x1c.titan.v1.GetSnapshotRequest\x1a\x12.titan.v1.Snapshot\x12P\n\rListSnapshots\x12\x1e.titan.v1.ListSnapshotsRequest\x1a\x1f.titan.v1.ListSnapshotsResponse\x12S\n\x0e\x44\x65leteSnapshot\x12\x1f.titan.v1.DeleteSnapshotRequest\x1a .titan.v1.DeleteSnapshotResponse\x12J\n\x0b\x45xportModel\x12\x1c.titan.v1.ExportModelRequest\x1a\x1d.titan.v1.ExportModelResponse\x12[\n\x10\x44ownloadSnapshot\x12!.titan.v1.DownloadSnapshotRequest\x1a\".titan.v1.DownloadSnapshotResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftitan/v1/snapshot_service.proto\x12\x08titan.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14titan/v1/guard.proto\x1a\x15titan/v1/tensor.proto\"V\n\tModelFile\x12%\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x15.titan.v1.ModelFormat\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"\xa0\x03\n\x08Snapshot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x14\n\x0cround_number\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x05\x66iles\x18\x05 \x03(\x0b\x32\x13.titan.v1.ModelFile\x12\x14\n\x0c\x61rchitecture\x18\x06 \x01(\t\x12(\n\ninput_spec\x18\x07 \x01(\x0b\x32\x14.titan.v1.TensorSpec\x12\x0e\n\x06labels\x18\x08 \x03(\t\x12\x30\n\x07metrics\x18\t \x03(\x0b\x32\x1f.titan.v1.Snapshot.MetricsEntry\x12\x0e\n\x06parent\x18\n \x01(\t\x12\x16\n\x0etitand_version\x18\x0b \x01(\t\x12\x15\n\rmanifest_json\x18\x0c \x01(\t\x12\x1c\n\x04gate\x18\r \x01(\x0b\x32\x0e.titan.v1.Gate\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"%\n\x15\x43reateSnapshotRequest\x12\x0c\n\x04note\x18\x01 \x01(\t\">\n\x16\x43reateSnapshotResponse\x12$\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.titan.v1.Snapshot\"\"\n\x12GetSnapshotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14ListSnapshotsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x15ListSnapshotsResponse\x12%\n\tsnapshots\x18\x01 \x03(\x0b\x32\x12.titan.v1.Snapshot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x44\x65leteSnapshotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteSnapshotResponse\"I\n\x12\x45xportModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x15.titan.v1.ModelFormat\";\n\x13\x45xportModelResponse\x12$\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.titan.v1.Snapshot\"d\n\x17\x44ownloadSnapshotRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x15.titan.v1.ModelFormat\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\"r\n\x18\x44ownloadSnapshotResponse\x12$\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.titan.v1.Snapshot\x12!\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x13.titan.v1.ModelFile\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c*_\n\x0bModelFormat\x12\x1c\n\x18MODEL_FORMAT_UNSPECIFIED\x10\x00\x12\x1c\n\x18MODEL_FORMAT_SAFETENSORS\x10\x01\x12\x14\n\x10MODEL_FORMAT_PT2\x10\x02\x32\xf7\x03\n\x0fSnapshotService\x12S\n\x0e\x43reateSnapshot\x12\x1f.titan.v1.CreateSnapshotRequest\x1a .titan.v1.CreateSnapshotResponse\x12?\n\x0bGetSnapshot\x12\x1c.titan.v1.GetSnapshotRequest\x1a\x12.titan.v1.Snapshot\x12P\n\rListSnapshots\x12\x1e.titan.v1.ListSnapshotsRequest\x1a\x1f.titan.v1.ListSnapshotsResponse\x12S\n\x0e\x44\x65leteSnapshot\x12\x1f.titan.v1.DeleteSnapshotRequest\x1a .titan.v1.DeleteSnapshotResponse\x12J\n\x0b\x45xportModel\x12\x1c.titan.v1.ExportModelRequest\x1a\x1d.titan.v1.ExportModelResponse\x12[\n\x10\x44ownloadSnapshot\x12!.titan.v1.DownloadSnapshotRequest\x1a\".titan.v1.DownloadSnapshotResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,36 +36,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SNAPSHOT_METRICSENTRY']._loaded_options = None
   _globals['_SNAPSHOT_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_MODELFORMAT']._serialized_start=1288
-  _globals['_MODELFORMAT']._serialized_end=1383
-  _globals['_MODELFILE']._serialized_start=101
-  _globals['_MODELFILE']._serialized_end=187
-  _globals['_SNAPSHOT']._serialized_start=190
-  _globals['_SNAPSHOT']._serialized_end=576
-  _globals['_SNAPSHOT_METRICSENTRY']._serialized_start=530
-  _globals['_SNAPSHOT_METRICSENTRY']._serialized_end=576
-  _globals['_CREATESNAPSHOTREQUEST']._serialized_start=578
-  _globals['_CREATESNAPSHOTREQUEST']._serialized_end=615
-  _globals['_CREATESNAPSHOTRESPONSE']._serialized_start=617
-  _globals['_CREATESNAPSHOTRESPONSE']._serialized_end=679
-  _globals['_GETSNAPSHOTREQUEST']._serialized_start=681
-  _globals['_GETSNAPSHOTREQUEST']._serialized_end=715
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=717
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=778
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=780
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=867
-  _globals['_DELETESNAPSHOTREQUEST']._serialized_start=869
-  _globals['_DELETESNAPSHOTREQUEST']._serialized_end=906
-  _globals['_DELETESNAPSHOTRESPONSE']._serialized_start=908
-  _globals['_DELETESNAPSHOTRESPONSE']._serialized_end=932
-  _globals['_EXPORTMODELREQUEST']._serialized_start=934
-  _globals['_EXPORTMODELREQUEST']._serialized_end=1007
-  _globals['_EXPORTMODELRESPONSE']._serialized_start=1009
-  _globals['_EXPORTMODELRESPONSE']._serialized_end=1068
-  _globals['_DOWNLOADSNAPSHOTREQUEST']._serialized_start=1070
-  _globals['_DOWNLOADSNAPSHOTREQUEST']._serialized_end=1170
-  _globals['_DOWNLOADSNAPSHOTRESPONSE']._serialized_start=1172
-  _globals['_DOWNLOADSNAPSHOTRESPONSE']._serialized_end=1286
-  _globals['_SNAPSHOTSERVICE']._serialized_start=1386
-  _globals['_SNAPSHOTSERVICE']._serialized_end=1889
+  _globals['_MODELFORMAT']._serialized_start=1340
+  _globals['_MODELFORMAT']._serialized_end=1435
+  _globals['_MODELFILE']._serialized_start=123
+  _globals['_MODELFILE']._serialized_end=209
+  _globals['_SNAPSHOT']._serialized_start=212
+  _globals['_SNAPSHOT']._serialized_end=628
+  _globals['_SNAPSHOT_METRICSENTRY']._serialized_start=582
+  _globals['_SNAPSHOT_METRICSENTRY']._serialized_end=628
+  _globals['_CREATESNAPSHOTREQUEST']._serialized_start=630
+  _globals['_CREATESNAPSHOTREQUEST']._serialized_end=667
+  _globals['_CREATESNAPSHOTRESPONSE']._serialized_start=669
+  _globals['_CREATESNAPSHOTRESPONSE']._serialized_end=731
+  _globals['_GETSNAPSHOTREQUEST']._serialized_start=733
+  _globals['_GETSNAPSHOTREQUEST']._serialized_end=767
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=769
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=830
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=832
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=919
+  _globals['_DELETESNAPSHOTREQUEST']._serialized_start=921
+  _globals['_DELETESNAPSHOTREQUEST']._serialized_end=958
+  _globals['_DELETESNAPSHOTRESPONSE']._serialized_start=960
+  _globals['_DELETESNAPSHOTRESPONSE']._serialized_end=984
+  _globals['_EXPORTMODELREQUEST']._serialized_start=986
+  _globals['_EXPORTMODELREQUEST']._serialized_end=1059
+  _globals['_EXPORTMODELRESPONSE']._serialized_start=1061
+  _globals['_EXPORTMODELRESPONSE']._serialized_end=1120
+  _globals['_DOWNLOADSNAPSHOTREQUEST']._serialized_start=1122
+  _globals['_DOWNLOADSNAPSHOTREQUEST']._serialized_end=1222
+  _globals['_DOWNLOADSNAPSHOTRESPONSE']._serialized_start=1224
+  _globals['_DOWNLOADSNAPSHOTRESPONSE']._serialized_end=1338
+  _globals['_SNAPSHOTSERVICE']._serialized_start=1438
+  _globals['_SNAPSHOTSERVICE']._serialized_end=1941
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from titan.v1 import guard_pb2 as _guard_pb2
 from titan.v1 import tensor_pb2 as _tensor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -28,7 +29,7 @@ class ModelFile(_message.Message):
     def __init__(self, format: _Optional[_Union[ModelFormat, str]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[bytes] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("name", "note", "round_number", "create_time", "files", "architecture", "input_spec", "labels", "metrics", "parent", "titand_version", "manifest_json")
+    __slots__ = ("name", "note", "round_number", "create_time", "files", "architecture", "input_spec", "labels", "metrics", "parent", "titand_version", "manifest_json", "gate")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +49,7 @@ class Snapshot(_message.Message):
     PARENT_FIELD_NUMBER: _ClassVar[int]
     TITAND_VERSION_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_JSON_FIELD_NUMBER: _ClassVar[int]
+    GATE_FIELD_NUMBER: _ClassVar[int]
     name: str
     note: str
     round_number: int
@@ -60,7 +62,8 @@ class Snapshot(_message.Message):
     parent: str
     titand_version: str
     manifest_json: str
-    def __init__(self, name: _Optional[str] = ..., note: _Optional[str] = ..., round_number: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., files: _Optional[_Iterable[_Union[ModelFile, _Mapping]]] = ..., architecture: _Optional[str] = ..., input_spec: _Optional[_Union[_tensor_pb2.TensorSpec, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., parent: _Optional[str] = ..., titand_version: _Optional[str] = ..., manifest_json: _Optional[str] = ...) -> None: ...
+    gate: _guard_pb2.Gate
+    def __init__(self, name: _Optional[str] = ..., note: _Optional[str] = ..., round_number: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., files: _Optional[_Iterable[_Union[ModelFile, _Mapping]]] = ..., architecture: _Optional[str] = ..., input_spec: _Optional[_Union[_tensor_pb2.TensorSpec, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., parent: _Optional[str] = ..., titand_version: _Optional[str] = ..., manifest_json: _Optional[str] = ..., gate: _Optional[_Union[_guard_pb2.Gate, _Mapping]] = ...) -> None: ...
 
 class CreateSnapshotRequest(_message.Message):
     __slots__ = ("note",)

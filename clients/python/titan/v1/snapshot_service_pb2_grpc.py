@@ -80,8 +80,8 @@ class SnapshotServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetSnapshot(self, request, context):
-        """Gets one snapshot; "snapshots/latest" is the newest. NOT_FOUND with reason
-        SNAPSHOT_NOT_FOUND.
+        """Gets one snapshot; "snapshots/latest" is the newest, "snapshots/best" the one
+        that the guard promoted last. NOT_FOUND with reason SNAPSHOT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

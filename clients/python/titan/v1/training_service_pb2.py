@@ -24,58 +24,63 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from titan.v1 import guard_pb2 as titan_dot_v1_dot_guard__pb2
 from titan.v1 import tensor_pb2 as titan_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftitan/v1/training_service.proto\x12\x08titan.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15titan/v1/tensor.proto\"\xe8\x05\n\x08Training\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.titan.v1.Training.State\x12\x14\n\x0cstate_reason\x18\x03 \x01(\t\x12\x15\n\rstate_message\x18\x04 \x01(\t\x12.\n\nstate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x06\x64\x61\x65mon\x18\x06 \x01(\x0b\x32\x10.titan.v1.Daemon\x12\x1e\n\x05model\x18\x07 \x01(\x0b\x32\x0f.titan.v1.Model\x12\x13\n\x0bround_count\x18\x08 \x01(\x03\x12#\n\nlast_round\x18\t \x01(\x0b\x32\x0f.titan.v1.Round\x12-\n\rsample_ledger\x18\n \x01(\x0b\x32\x16.titan.v1.SampleLedger\x12&\n\tselection\x18\x0b \x01(\x0b\x32\x13.titan.v1.Selection\x12(\n\nevaluation\x18\x0c \x01(\x0b\x32\x14.titan.v1.Evaluation\x12$\n\x06health\x18\r \x03(\x0b\x32\x14.titan.v1.HealthItem\x12&\n\x06stages\x18\x0e \x03(\x0b\x32\x16.titan.v1.StageLatency\x12%\n\x07streams\x18\x0f \x03(\x0b\x32\x14.titan.v1.PushStream\x12\x15\n\rlast_snapshot\x18\x10 \x01(\t\x12-\n\tread_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_STARTING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x11\n\rSTATE_WAITING\x10\x03\x12\x10\n\x0cSTATE_PAUSED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x12\n\x0eSTATE_STOPPING\x10\x06\"\xdc\x01\n\x06\x44\x61\x65mon\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\tprocesses\x18\x04 \x03(\x0b\x32\x11.titan.v1.Process\x12\x17\n\x0fstate_directory\x18\x05 \x01(\t\x12\x1b\n\x13written_today_bytes\x18\x06 \x01(\x03\x12(\n\ndurability\x18\x07 \x01(\x0b\x32\x14.titan.v1.Durability\"\xfa\x01\n\nDurability\x12\x15\n\rkeeps_samples\x18\x01 \x01(\x08\x12\x33\n\x0f\x63heckpoint_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63heckpoint_round\x18\x03 \x01(\x03\x12\x1d\n\x15\x63heckpoint_size_bytes\x18\x04 \x01(\x03\x12\x1a\n\x12\x64\x61ily_budget_bytes\x18\x05 \x01(\x03\x12\x16\n\x0elog_size_bytes\x18\x06 \x01(\x03\x12\x17\n\x0flog_flush_count\x18\x07 \x01(\x03\x12\x1a\n\x12log_replayed_count\x18\x08 \x01(\x03\"^\n\x07Process\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x15\n\rrestart_count\x18\x03 \x01(\x05\x12\x11\n\tlast_exit\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\"\x84\x01\n\x05Model\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12(\n\ninput_spec\x18\x02 \x01(\x0b\x32\x14.titan.v1.TensorSpec\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x17\n\x0fparameter_count\x18\x04 \x01(\x03\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\"\xa8\x03\n\x05Round\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x12\n\nbatch_size\x18\x02 \x01(\x05\x12\x0c\n\x04loss\x18\x03 \x01(\x01\x12\x15\n\rlearning_rate\x18\x04 \x01(\x01\x12\x11\n\tstaleness\x18\x05 \x01(\x05\x12\x13\n\x0bwindow_size\x18\x06 \x01(\x03\x12\x17\n\x0f\x63\x61ndidate_count\x18\x07 \x01(\x05\x12\x1b\n\x0evariance_ratio\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x32\n\x0fselect_duration\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0etrain_duration\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rwait_duration\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\rcomplete_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63lass_draw_counts\x18\r \x03(\x05\x42\x11\n\x0f_variance_ratio\"\xab\x02\n\x0cSampleLedger\x12\x14\n\x0cpushed_count\x18\x01 \x01(\x03\x12\x12\n\nshed_count\x18\x02 \x01(\x03\x12\x16\n\x0erejected_count\x18\x03 \x01(\x03\x12\x16\n\x0eheld_out_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x66iltered_count\x18\x05 \x01(\x03\x12\x15\n\revicted_count\x18\x06 \x01(\x03\x12\x1b\n\x13pending_label_count\x18\x07 \x01(\x03\x12\x16\n\x0e\x62uffered_count\x18\x08 \x01(\x03\x12\x16\n\x0eselected_count\x18\t \x01(\x03\x12\x12\n\nlost_count\x18\n \x01(\x03\x12\x15\n\rexpired_count\x18\x0b \x01(\x03\x12\x1a\n\x12orphan_label_count\x18\x0c \x01(\x03\"\xc6\x04\n\tSelection\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61ndidate_budget\x18\x02 \x01(\x05\x12\x12\n\nbatch_size\x18\x03 \x01(\x05\x12 \n\x13variance_ratio_mean\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x15variance_ratio_margin\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1d\n\x15variance_ratio_rounds\x18\x06 \x01(\x03\x12\x1e\n\x16staleness_round_counts\x18\x07 \x03(\x03\x12\x0e\n\x06\x64\x65vice\x18\x08 \x01(\t\x12\x19\n\x0c\x63ontrol_gain\x18\t \x01(\x01H\x02\x88\x01\x01\x12 \n\x13\x63ontrol_gain_margin\x18\n \x01(\x01H\x03\x88\x01\x01\x12\x1b\n\x13\x63ontrol_gain_rounds\x18\x0b \x01(\x03\x12\x0c\n\x04mode\x18\x0c \x01(\t\x12\x13\n\x0bmode_reason\x18\r \x01(\t\x12\x14\n\x0cmode_message\x18\x0e \x01(\t\x12\x0e\n\x06\x66ilter\x18\x0f \x01(\t\x12\x1c\n\x0fweight_exponent\x18\x10 \x01(\x01H\x04\x88\x01\x01\x12\x1f\n\x12\x63ontradicted_share\x18\x11 \x01(\x01H\x05\x88\x01\x01\x42\x16\n\x14_variance_ratio_meanB\x18\n\x16_variance_ratio_marginB\x0f\n\r_control_gainB\x16\n\x14_control_gain_marginB\x12\n\x10_weight_exponentB\x15\n\x13_contradicted_share\"\xfb\x01\n\nEvaluation\x12\x15\n\x08\x61\x63\x63uracy\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0f\x61\x63\x63uracy_margin\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x0csample_count\x18\x03 \x01(\x03\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12!\n\x14prequential_accuracy\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04loss\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x18\n\x10\x63lass_accuracies\x18\x07 \x03(\x01\x42\x0b\n\t_accuracyB\x12\n\x10_accuracy_marginB\x17\n\x15_prequential_accuracyB\x07\n\x05_loss\"\xdc\x01\n\nHealthItem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12/\n\x08severity\x18\x02 \x01(\x0e\x32\x1d.titan.v1.HealthItem.Severity\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n\x10SEVERITY_WARNING\x10\x01\x12\x12\n\x0eSEVERITY_ERROR\x10\x02\"\xcc\x01\n\x0cStageLatency\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12&\n\x03p50\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03max\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc3\x01\n\nPushStream\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x03 \x01(\x03\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x04 \x01(\x03\x12\x16\n\x0erejected_count\x18\x05 \x01(\x03\x12\x12\n\nshed_count\x18\x06 \x01(\x03\x12-\n\topen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12GetTrainingRequest\"\x16\n\x14WatchTrainingRequest\"=\n\x15WatchTrainingResponse\x12$\n\x08training\x18\x01 \x01(\x0b\x32\x12.titan.v1.Training\"$\n\x14PauseTrainingRequest\x12\x0c\n\x04note\x18\x01 \x01(\t\"=\n\x15PauseTrainingResponse\x12$\n\x08training\x18\x01 \x01(\x0b\x32\x12.titan.v1.Training\"\x17\n\x15ResumeTrainingRequest\">\n\x16ResumeTrainingResponse\x12$\n\x08training\x18\x01 \x01(\x0b\x32\x12.titan.v1.Training2\xcd\x02\n\x0fTrainingService\x12?\n\x0bGetTraining\x12\x1c.titan.v1.GetTrainingRequest\x1a\x12.titan.v1.Training\x12R\n\rWatchTraining\x12\x1e.titan.v1.WatchTrainingRequest\x1a\x1f.titan.v1.WatchTrainingResponse0\x01\x12P\n\rPauseTraining\x12\x1e.titan.v1.PauseTrainingRequest\x1a\x1f.titan.v1.PauseTrainingResponse\x12S\n\x0eResumeTraining\x12\x1f.titan.v1.ResumeTrainingRequest\x1a .titan.v1.ResumeTrainingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftitan/v1/training_service.proto\x12\x08titan.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14titan/v1/guard.proto\x1a\x15titan/v1/tensor.proto\"\x88\x06\n\x08Training\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.titan.v1.Training.State\x12\x14\n\x0cstate_reason\x18\x03 \x01(\t\x12\x15\n\rstate_message\x18\x04 \x01(\t\x12.\n\nstate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x06\x64\x61\x65mon\x18\x06 \x01(\x0b\x32\x10.titan.v1.Daemon\x12\x1e\n\x05model\x18\x07 \x01(\x0b\x32\x0f.titan.v1.Model\x12\x13\n\x0bround_count\x18\x08 \x01(\x03\x12#\n\nlast_round\x18\t \x01(\x0b\x32\x0f.titan.v1.Round\x12-\n\rsample_ledger\x18\n \x01(\x0b\x32\x16.titan.v1.SampleLedger\x12&\n\tselection\x18\x0b \x01(\x0b\x32\x13.titan.v1.Selection\x12(\n\nevaluation\x18\x0c \x01(\x0b\x32\x14.titan.v1.Evaluation\x12$\n\x06health\x18\r \x03(\x0b\x32\x14.titan.v1.HealthItem\x12&\n\x06stages\x18\x0e \x03(\x0b\x32\x16.titan.v1.StageLatency\x12%\n\x07streams\x18\x0f \x03(\x0b\x32\x14.titan.v1.PushStream\x12\x15\n\rlast_snapshot\x18\x10 \x01(\t\x12-\n\tread_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x05guard\x18\x12 \x01(\x0b\x32\x0f.titan.v1.Guard\"\x8f\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_STARTING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x11\n\rSTATE_WAITING\x10\x03\x12\x10\n\x0cSTATE_PAUSED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x12\n\x0eSTATE_STOPPING\x10\x06\"\xdc\x01\n\x06\x44\x61\x65mon\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\tprocesses\x18\x04 \x03(\x0b\x32\x11.titan.v1.Process\x12\x17\n\x0fstate_directory\x18\x05 \x01(\t\x12\x1b\n\x13written_today_bytes\x18\x06 \x01(\x03\x12(\n\ndurability\x18\x07 \x01(\x0b\x32\x14.titan.v1.Durability\"\xfa\x01\n\nDurability\x12\x15\n\rkeeps_samples\x18\x01 \x01(\x08\x12\x33\n\x0f\x63heckpoint_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63heckpoint_round\x18\x03 \x01(\x03\x12\x1d\n\x15\x63heckpoint_size_bytes\x18\x04 \x01(\x03\x12\x1a\n\x12\x64\x61ily_budget_bytes\x18\x05 \x01(\x03\x12\x16\n\x0elog_size_bytes\x18\x06 \x01(\x03\x12\x17\n\x0flog_flush_count\x18\x07 \x01(\x03\x12\x1a\n\x12log_replayed_count\x18\x08 \x01(\x03\"^\n\x07Process\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x15\n\rrestart_count\x18\x03 \x01(\x05\x12\x11\n\tlast_exit\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\"\x84\x01\n\x05Model\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12(\n\ninput_spec\x18\x02 \x01(\x0b\x32\x14.titan.v1.TensorSpec\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x17\n\x0fparameter_count\x18\x04 \x01(\x03\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\"\xa8\x03\n\x05Round\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x12\n\nbatch_size\x18\x02 \x01(\x05\x12\x0c\n\x04loss\x18\x03 \x01(\x01\x12\x15\n\rlearning_rate\x18\x04 \x01(\x01\x12\x11\n\tstaleness\x18\x05 \x01(\x05\x12\x13\n\x0bwindow_size\x18\x06 \x01(\x03\x12\x17\n\x0f\x63\x61ndidate_count\x18\x07 \x01(\x05\x12\x1b\n\x0evariance_ratio\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x32\n\x0fselect_duration\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0etrain_duration\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rwait_duration\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\rcomplete_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63lass_draw_counts\x18\r \x03(\x05\x42\x11\n\x0f_variance_ratio\"\xab\x02\n\x0cSampleLedger\x12\x14\n\x0cpushed_count\x18\x01 \x01(\x03\x12\x12\n\nshed_count\x18\x02 \x01(\x03\x12\x16\n\x0erejected_count\x18\x03 \x01(\x03\x12\x16\n\x0eheld_out_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x66iltered_count\x18\x05 \x01(\x03\x12\x15\n\revicted_count\x18\x06 \x01(\x03\x12\x1b\n\x13pending_label_count\x18\x07 \x01(\x03\x12\x16\n\x0e\x62uffered_count\x18\x08 \x01(\x03\x12\x16\n\x0eselected_count\x18\t \x01(\x03\x12\x12\n\nlost_count\x18\n \x01(\x03\x12\x15\n\rexpired_count\x18\x0b \x01(\x03\x12\x1a\n\x12orphan_label_count\x18\x0c \x01(\x03\"\xc6\x04\n\tSelection\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61ndidate_budget\x18\x02 \x01(\x05\x12\x12\n\nbatch_size\x18\x03 \x01(\x05\x12 \n\x13variance_ratio_mean\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x15variance_ratio_margin\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1d\n\x15variance_ratio_rounds\x18\x06 \x01(\x03\x12\x1e\n\x16staleness_round_counts\x18\x07 \x03(\x03\x12\x0e\n\x06\x64\x65vice\x18\x08 \x01(\t\x12\x19\n\x0c\x63ontrol_gain\x18\t \x01(\x01H\x02\x88\x01\x01\x12 \n\x13\x63ontrol_gain_margin\x18\n \x01(\x01H\x03\x88\x01\x01\x12\x1b\n\x13\x63ontrol_gain_rounds\x18\x0b \x01(\x03\x12\x0c\n\x04mode\x18\x0c \x01(\t\x12\x13\n\x0bmode_reason\x18\r \x01(\t\x12\x14\n\x0cmode_message\x18\x0e \x01(\t\x12\x0e\n\x06\x66ilter\x18\x0f \x01(\t\x12\x1c\n\x0fweight_exponent\x18\x10 \x01(\x01H\x04\x88\x01\x01\x12\x1f\n\x12\x63ontradicted_share\x18\x11 \x01(\x01H\x05\x88\x01\x01\x42\x16\n\x14_variance_ratio_meanB\x18\n\x16_variance_ratio_marginB\x0f\n\r_control_gainB\x16\n\x14_control_gain_marginB\x12\n\x10_weight_exponentB\x15\n\x13_contradicted_share\"\xa4\x02\n\nEvaluation\x12\x15\n\x08\x61\x63\x63uracy\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0f\x61\x63\x63uracy_margin\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x0csample_count\x18\x03 \x01(\x03\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12!\n\x14prequential_accuracy\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04loss\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x18\n\x10\x63lass_accuracies\x18\x07 \x03(\x01\x12\'\n\nconfusions\x18\x08 \x03(\x0b\x32\x13.titan.v1.ConfusionB\x0b\n\t_accuracyB\x12\n\x10_accuracy_marginB\x17\n\x15_prequential_accuracyB\x07\n\x05_loss\"\xdc\x01\n\nHealthItem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12/\n\x08severity\x18\x02 \x01(\x0e\x32\x1d.titan.v1.HealthItem.Severity\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n\x10SEVERITY_WARNING\x10\x01\x12\x12\n\x0eSEVERITY_ERROR\x10\x02\"\xcc\x01\n\x0cStageLatency\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12&\n\x03p50\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03max\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc3\x01\n\nPushStream\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x03 \x01(\x03\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x04 \x01(\x03\x12\x16\n\x0erejected_count\x18\x05 \x01(\x03\x12\x12\n\nshed_count\x18\x06 \x01(\x03\x12-\n\topen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12GetTrainingRequest\"\x16\n\x14WatchTrainingRequest\"=\n\x15WatchTrainingResponse\x12$\n\x08training\x18\x01 \x01(\x0b\x32\x12.titan.v1.Training\"$\n\x14PauseTrainingRequest\x12\x0c\n\x04note\x18\x01 \x01(\t\"=\n\x15PauseTrainingResponse\x12$\n\x08training\x18\x01 \x01(\x0b\x32\x12.titan.v1.Training\"\x17\n\x15ResumeTrainingRequest\">\n\x16ResumeTrainingResponse\x12$\n\x08training\x18\x01 \x01(\x0b\x32\x12.titan.v1.Training\"9\n\x17RollbackTrainingRequest\x12\x10\n\x08snapshot\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"@\n\x18RollbackTrainingResponse\x12$\n\x08rollback\x18\x01 \x01(\x0b\x32\x12.titan.v1.Rollback2\xa8\x03\n\x0fTrainingService\x12?\n\x0bGetTraining\x12\x1c.titan.v1.GetTrainingRequest\x1a\x12.titan.v1.Training\x12R\n\rWatchTraining\x12\x1e.titan.v1.WatchTrainingRequest\x1a\x1f.titan.v1.WatchTrainingResponse0\x01\x12P\n\rPauseTraining\x12\x1e.titan.v1.PauseTrainingRequest\x1a\x1f.titan.v1.PauseTrainingResponse\x12S\n\x0eResumeTraining\x12\x1f.titan.v1.ResumeTrainingRequest\x1a .titan.v1.ResumeTrainingResponse\x12Y\n\x10RollbackTraining\x12!.titan.v1.RollbackTrainingRequest\x1a\".titan.v1.RollbackTrainingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'titan.v1.training_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRAINING']._serialized_start=134
-  _globals['_TRAINING']._serialized_end=878
-  _globals['_TRAINING_STATE']._serialized_start=735
-  _globals['_TRAINING_STATE']._serialized_end=878
-  _globals['_DAEMON']._serialized_start=881
-  _globals['_DAEMON']._serialized_end=1101
-  _globals['_DURABILITY']._serialized_start=1104
-  _globals['_DURABILITY']._serialized_end=1354
-  _globals['_PROCESS']._serialized_start=1356
-  _globals['_PROCESS']._serialized_end=1450
-  _globals['_MODEL']._serialized_start=1453
-  _globals['_MODEL']._serialized_end=1585
-  _globals['_ROUND']._serialized_start=1588
-  _globals['_ROUND']._serialized_end=2012
-  _globals['_SAMPLELEDGER']._serialized_start=2015
-  _globals['_SAMPLELEDGER']._serialized_end=2314
-  _globals['_SELECTION']._serialized_start=2317
-  _globals['_SELECTION']._serialized_end=2899
-  _globals['_EVALUATION']._serialized_start=2902
-  _globals['_EVALUATION']._serialized_end=3153
-  _globals['_HEALTHITEM']._serialized_start=3156
-  _globals['_HEALTHITEM']._serialized_end=3376
-  _globals['_HEALTHITEM_SEVERITY']._serialized_start=3298
-  _globals['_HEALTHITEM_SEVERITY']._serialized_end=3376
-  _globals['_STAGELATENCY']._serialized_start=3379
-  _globals['_STAGELATENCY']._serialized_end=3583
-  _globals['_PUSHSTREAM']._serialized_start=3586
-  _globals['_PUSHSTREAM']._serialized_end=3781
-  _globals['_GETTRAININGREQUEST']._serialized_start=3783
-  _globals['_GETTRAININGREQUEST']._serialized_end=3803
-  _globals['_WATCHTRAININGREQUEST']._serialized_start=3805
-  _globals['_WATCHTRAININGREQUEST']._serialized_end=3827
-  _globals['_WATCHTRAININGRESPONSE']._serialized_start=3829
-  _globals['_WATCHTRAININGRESPONSE']._serialized_end=3890
-  _globals['_PAUSETRAININGREQUEST']._serialized_start=3892
-  _globals['_PAUSETRAININGREQUEST']._serialized_end=3928
-  _globals['_PAUSETRAININGRESPONSE']._serialized_start=3930
-  _globals['_PAUSETRAININGRESPONSE']._serialized_end=3991
-  _globals['_RESUMETRAININGREQUEST']._serialized_start=3993
-  _globals['_RESUMETRAININGREQUEST']._serialized_end=4016
-  _globals['_RESUMETRAININGRESPONSE']._serialized_start=4018
-  _globals['_RESUMETRAININGRESPONSE']._serialized_end=4080
-  _globals['_TRAININGSERVICE']._serialized_start=4083
-  _globals['_TRAININGSERVICE']._serialized_end=4416
+  _globals['_TRAINING']._serialized_start=156
+  _globals['_TRAINING']._serialized_end=932
+  _globals['_TRAINING_STATE']._serialized_start=789
+  _globals['_TRAINING_STATE']._serialized_end=932
+  _globals['_DAEMON']._serialized_start=935
+  _globals['_DAEMON']._serialized_end=1155
+  _globals['_DURABILITY']._serialized_start=1158
+  _globals['_DURABILITY']._serialized_end=1408
+  _globals['_PROCESS']._serialized_start=1410
+  _globals['_PROCESS']._serialized_end=1504
+  _globals['_MODEL']._serialized_start=1507
+  _globals['_MODEL']._serialized_end=1639
+  _globals['_ROUND']._serialized_start=1642
+  _globals['_ROUND']._serialized_end=2066
+  _globals['_SAMPLELEDGER']._serialized_start=2069
+  _globals['_SAMPLELEDGER']._serialized_end=2368
+  _globals['_SELECTION']._serialized_start=2371
+  _globals['_SELECTION']._serialized_end=2953
+  _globals['_EVALUATION']._serialized_start=2956
+  _globals['_EVALUATION']._serialized_end=3248
+  _globals['_HEALTHITEM']._serialized_start=3251
+  _globals['_HEALTHITEM']._serialized_end=3471
+  _globals['_HEALTHITEM_SEVERITY']._serialized_start=3393
+  _globals['_HEALTHITEM_SEVERITY']._serialized_end=3471
+  _globals['_STAGELATENCY']._serialized_start=3474
+  _globals['_STAGELATENCY']._serialized_end=3678
+  _globals['_PUSHSTREAM']._serialized_start=3681
+  _globals['_PUSHSTREAM']._serialized_end=3876
+  _globals['_GETTRAININGREQUEST']._serialized_start=3878
+  _globals['_GETTRAININGREQUEST']._serialized_end=3898
+  _globals['_WATCHTRAININGREQUEST']._serialized_start=3900
+  _globals['_WATCHTRAININGREQUEST']._serialized_end=3922
+  _globals['_WATCHTRAININGRESPONSE']._serialized_start=3924
+  _globals['_WATCHTRAININGRESPONSE']._serialized_end=3985
+  _globals['_PAUSETRAININGREQUEST']._serialized_start=3987
+  _globals['_PAUSETRAININGREQUEST']._serialized_end=4023
+  _globals['_PAUSETRAININGRESPONSE']._serialized_start=4025
+  _globals['_PAUSETRAININGRESPONSE']._serialized_end=4086
+  _globals['_RESUMETRAININGREQUEST']._serialized_start=4088
+  _globals['_RESUMETRAININGREQUEST']._serialized_end=4111
+  _globals['_RESUMETRAININGRESPONSE']._serialized_start=4113
+  _globals['_RESUMETRAININGRESPONSE']._serialized_end=4175
+  _globals['_ROLLBACKTRAININGREQUEST']._serialized_start=4177
+  _globals['_ROLLBACKTRAININGREQUEST']._serialized_end=4234
+  _globals['_ROLLBACKTRAININGRESPONSE']._serialized_start=4236
+  _globals['_ROLLBACKTRAININGRESPONSE']._serialized_end=4300
+  _globals['_TRAININGSERVICE']._serialized_start=4303
+  _globals['_TRAININGSERVICE']._serialized_end=4727
 # @@protoc_insertion_point(module_scope)

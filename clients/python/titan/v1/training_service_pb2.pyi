@@ -1,5 +1,6 @@
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from titan.v1 import guard_pb2 as _guard_pb2
 from titan.v1 import tensor_pb2 as _tensor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -10,7 +11,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Training(_message.Message):
-    __slots__ = ("name", "state", "state_reason", "state_message", "state_time", "daemon", "model", "round_count", "last_round", "sample_ledger", "selection", "evaluation", "health", "stages", "streams", "last_snapshot", "read_time")
+    __slots__ = ("name", "state", "state_reason", "state_message", "state_time", "daemon", "model", "round_count", "last_round", "sample_ledger", "selection", "evaluation", "health", "stages", "streams", "last_snapshot", "read_time", "guard")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Training.State]
@@ -44,6 +45,7 @@ class Training(_message.Message):
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     LAST_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     READ_TIME_FIELD_NUMBER: _ClassVar[int]
+    GUARD_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: Training.State
     state_reason: str
@@ -61,7 +63,8 @@ class Training(_message.Message):
     streams: _containers.RepeatedCompositeFieldContainer[PushStream]
     last_snapshot: str
     read_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Training.State, str]] = ..., state_reason: _Optional[str] = ..., state_message: _Optional[str] = ..., state_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., daemon: _Optional[_Union[Daemon, _Mapping]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., round_count: _Optional[int] = ..., last_round: _Optional[_Union[Round, _Mapping]] = ..., sample_ledger: _Optional[_Union[SampleLedger, _Mapping]] = ..., selection: _Optional[_Union[Selection, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., health: _Optional[_Iterable[_Union[HealthItem, _Mapping]]] = ..., stages: _Optional[_Iterable[_Union[StageLatency, _Mapping]]] = ..., streams: _Optional[_Iterable[_Union[PushStream, _Mapping]]] = ..., last_snapshot: _Optional[str] = ..., read_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    guard: _guard_pb2.Guard
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Training.State, str]] = ..., state_reason: _Optional[str] = ..., state_message: _Optional[str] = ..., state_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., daemon: _Optional[_Union[Daemon, _Mapping]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., round_count: _Optional[int] = ..., last_round: _Optional[_Union[Round, _Mapping]] = ..., sample_ledger: _Optional[_Union[SampleLedger, _Mapping]] = ..., selection: _Optional[_Union[Selection, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., health: _Optional[_Iterable[_Union[HealthItem, _Mapping]]] = ..., stages: _Optional[_Iterable[_Union[StageLatency, _Mapping]]] = ..., streams: _Optional[_Iterable[_Union[PushStream, _Mapping]]] = ..., last_snapshot: _Optional[str] = ..., read_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., guard: _Optional[_Union[_guard_pb2.Guard, _Mapping]] = ...) -> None: ...
 
 class Daemon(_message.Message):
     __slots__ = ("version", "pid", "start_time", "processes", "state_directory", "written_today_bytes", "durability")
@@ -226,7 +229,7 @@ class Selection(_message.Message):
     def __init__(self, policy: _Optional[str] = ..., candidate_budget: _Optional[int] = ..., batch_size: _Optional[int] = ..., variance_ratio_mean: _Optional[float] = ..., variance_ratio_margin: _Optional[float] = ..., variance_ratio_rounds: _Optional[int] = ..., staleness_round_counts: _Optional[_Iterable[int]] = ..., device: _Optional[str] = ..., control_gain: _Optional[float] = ..., control_gain_margin: _Optional[float] = ..., control_gain_rounds: _Optional[int] = ..., mode: _Optional[str] = ..., mode_reason: _Optional[str] = ..., mode_message: _Optional[str] = ..., filter: _Optional[str] = ..., weight_exponent: _Optional[float] = ..., contradicted_share: _Optional[float] = ...) -> None: ...
 
 class Evaluation(_message.Message):
-    __slots__ = ("accuracy", "accuracy_margin", "sample_count", "version", "prequential_accuracy", "loss", "class_accuracies")
+    __slots__ = ("accuracy", "accuracy_margin", "sample_count", "version", "prequential_accuracy", "loss", "class_accuracies", "confusions")
     ACCURACY_FIELD_NUMBER: _ClassVar[int]
     ACCURACY_MARGIN_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -234,6 +237,7 @@ class Evaluation(_message.Message):
     PREQUENTIAL_ACCURACY_FIELD_NUMBER: _ClassVar[int]
     LOSS_FIELD_NUMBER: _ClassVar[int]
     CLASS_ACCURACIES_FIELD_NUMBER: _ClassVar[int]
+    CONFUSIONS_FIELD_NUMBER: _ClassVar[int]
     accuracy: float
     accuracy_margin: float
     sample_count: int
@@ -241,7 +245,8 @@ class Evaluation(_message.Message):
     prequential_accuracy: float
     loss: float
     class_accuracies: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, accuracy: _Optional[float] = ..., accuracy_margin: _Optional[float] = ..., sample_count: _Optional[int] = ..., version: _Optional[int] = ..., prequential_accuracy: _Optional[float] = ..., loss: _Optional[float] = ..., class_accuracies: _Optional[_Iterable[float]] = ...) -> None: ...
+    confusions: _containers.RepeatedCompositeFieldContainer[_guard_pb2.Confusion]
+    def __init__(self, accuracy: _Optional[float] = ..., accuracy_margin: _Optional[float] = ..., sample_count: _Optional[int] = ..., version: _Optional[int] = ..., prequential_accuracy: _Optional[float] = ..., loss: _Optional[float] = ..., class_accuracies: _Optional[_Iterable[float]] = ..., confusions: _Optional[_Iterable[_Union[_guard_pb2.Confusion, _Mapping]]] = ...) -> None: ...
 
 class HealthItem(_message.Message):
     __slots__ = ("code", "severity", "message", "since_time")
@@ -332,3 +337,17 @@ class ResumeTrainingResponse(_message.Message):
     TRAINING_FIELD_NUMBER: _ClassVar[int]
     training: Training
     def __init__(self, training: _Optional[_Union[Training, _Mapping]] = ...) -> None: ...
+
+class RollbackTrainingRequest(_message.Message):
+    __slots__ = ("snapshot", "note")
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    snapshot: str
+    note: str
+    def __init__(self, snapshot: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class RollbackTrainingResponse(_message.Message):
+    __slots__ = ("rollback",)
+    ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+    rollback: _guard_pb2.Rollback
+    def __init__(self, rollback: _Optional[_Union[_guard_pb2.Rollback, _Mapping]] = ...) -> None: ...

@@ -55,6 +55,11 @@ class TrainingServiceStub(object):
                 request_serializer=titan_dot_v1_dot_training__service__pb2.ResumeTrainingRequest.SerializeToString,
                 response_deserializer=titan_dot_v1_dot_training__service__pb2.ResumeTrainingResponse.FromString,
                 _registered_method=True)
+        self.RollbackTraining = channel.unary_unary(
+                '/titan.v1.TrainingService/RollbackTraining',
+                request_serializer=titan_dot_v1_dot_training__service__pb2.RollbackTrainingRequest.SerializeToString,
+                response_deserializer=titan_dot_v1_dot_training__service__pb2.RollbackTrainingResponse.FromString,
+                _registered_method=True)
 
 
 class TrainingServiceServicer(object):
@@ -92,6 +97,16 @@ class TrainingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RollbackTraining(self, request, context):
+        """Returns to the parameters of a snapshot, with an optimizer as new: the next
+        round begins from them. Rounds go on counting up. Returns once that survives
+        a crash. Admin socket only. NOT_FOUND with reason SNAPSHOT_NOT_FOUND;
+        FAILED_PRECONDITION with reason SNAPSHOT_OTHER_MODEL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +129,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.ResumeTraining,
                     request_deserializer=titan_dot_v1_dot_training__service__pb2.ResumeTrainingRequest.FromString,
                     response_serializer=titan_dot_v1_dot_training__service__pb2.ResumeTrainingResponse.SerializeToString,
+            ),
+            'RollbackTraining': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackTraining,
+                    request_deserializer=titan_dot_v1_dot_training__service__pb2.RollbackTrainingRequest.FromString,
+                    response_serializer=titan_dot_v1_dot_training__service__pb2.RollbackTrainingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +245,33 @@ class TrainingService(object):
             '/titan.v1.TrainingService/ResumeTraining',
             titan_dot_v1_dot_training__service__pb2.ResumeTrainingRequest.SerializeToString,
             titan_dot_v1_dot_training__service__pb2.ResumeTrainingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackTraining(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/titan.v1.TrainingService/RollbackTraining',
+            titan_dot_v1_dot_training__service__pb2.RollbackTrainingRequest.SerializeToString,
+            titan_dot_v1_dot_training__service__pb2.RollbackTrainingResponse.FromString,
             options,
             channel_credentials,
             insecure,
