@@ -43,15 +43,15 @@ TASKS: Mapping[str, Task] = {
         "cifar10", "mobilenet_v1", {"width": 0.25}, test_samples=1000, scale="width 0.25, 1,000 test images"
     ),
     "cifar-alexnet": Task(
-        "cifar10", "alexnet", {"hidden": 256}, {"hidden": 1024}, 1000, "hidden layers of 256, 1,000 test images"
+        "cifar10", "alexnet", {"hidden": 256}, {"hidden": 1024}, 500, "hidden layers of 256, 500 test images"
     ),
-    "cifar-squeezenet": Task("cifar10", "squeezenet", test_samples=1000, scale="1,000 test images"),
+    "cifar-squeezenet": Task("cifar10", "squeezenet", test_samples=500, scale="500 test images"),
     "cifar-resnet50": Task(
-        "cifar10", "resnet50", {"width": 0.25}, test_samples=1000, scale="width 0.25, 1,000 test images"
+        "cifar10", "resnet50", {"width": 0.0625}, test_samples=500, scale="width 1/16, 500 test images"
     ),
     "speech-cnn": Task("speech", "digits_cnn", test_samples=1000, scale="17 words, a small CNN, 1,000 test clips"),
     "speech-resnet34": Task(
-        "speech", "resnet34", {"width": 0.125}, test_samples=1000, scale="17 words, width 0.125, 1,000 test clips"
+        "speech", "resnet34", {"width": 0.0625}, test_samples=500, scale="17 words, width 1/16, 500 test clips"
     ),
 }
 
