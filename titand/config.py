@@ -28,6 +28,7 @@ else:
 
 Check = tuple[Callable[[Any], bool], str]
 
+POLICIES = ("cis", "uniform", "stratified", "is", "ll", "hl", "ce", "gn-top", "ocs", "camel")
 _MESSAGE_OVERHEAD = 1024  # bytes of everything in a message but the samples, at most
 
 
@@ -107,7 +108,7 @@ class SelectionConfig:
     policy: str = _key(
         "cis",
         "cis: importance by class; uniform: random, the control; stratified: random by class; others, to compare with",
-        one_of("cis", "uniform", "stratified", "is", "ll", "hl", "ce", "gn-top", "ocs", "camel"),
+        one_of(*POLICIES),
     )
     candidates: int = _key(30, "most candidates kept of a window", between(1, 10_000), reloads=True)
     filter: str = _key(

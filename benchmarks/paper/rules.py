@@ -9,11 +9,11 @@ from typing import Protocol
 import torch
 
 from benchmarks.paper.chosen import Chosen
+from titand.selection import contradiction
 from titand.selection.gain import stage_variance, uniform_variance
 
 DECAY = 0.98  # of running means, per round
 MOST = 4.0  # times the rate, at most
-SURPRISE = 0.5  # of the chance level: a label less likely than that contradicts the model
 
 
 class Rule(Protocol):
@@ -25,32 +25,18 @@ class Rule(Protocol):
         """Look at what was chosen."""
 
 
-class Contradiction:
-    """beta from label noise: the share of arrivals whose label the model finds less likely than half of chance.
-
-    beta = min(1, share / full). A model that has learned the task and is still contradicted by a tenth of the stream
-    is being told wrong labels, and emphasis on large gradients would teach it these.
-
-    Args:
-        full: share at which weights are unbiased.
-    """
+class Contradiction(contradiction.Contradiction):
+    """The daemon's rule, from a plain average up."""
 
     def __init__(self, full: float = 0.1) -> None:
-        self._full = full
-        self._share = full  # unbiased until something is known
-        self.value = 1.0
+        super().__init__(0.0, full)
+        self.value = self.exponent
 
     def after(self, chosen: Chosen) -> None:
-        """Look at the candidates; each stands for its stage weight."""
-        if chosen.scores is None:
-            return
-        probability = chosen.scores.probability
-        given = probability[torch.arange(len(probability)), chosen.candidates.label]
-        is_against = (given < SURPRISE / probability.shape[1]).double().cpu()
-        weight = chosen.candidates.stage_weight
-        share = float((weight * is_against).sum() / weight.sum())
-        self._share = DECAY * self._share + (1 - DECAY) * share
-        self.value = min(1.0, self._share / self._full)
+        """Look at the candidates."""
+        if chosen.scores is not None:
+            self.observe(chosen.candidates, chosen.scores.probability)
+            self.value = self.exponent
 
 
 class Anneal:

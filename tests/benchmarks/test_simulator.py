@@ -21,6 +21,7 @@ from titand.learning.trainer import Learner
 from titand.runtime.arena import FILLED, FREE, Arena, ArenaLayout, create_arena
 from titand.runtime.parameters import ParameterBoard, create_parameters
 from titand.selection.coarse_filter import CoarseFilter
+from titand.selection.contradiction import Contradiction
 from titand.selection.payoff import Payoff
 from titand.workers.judge import Judge
 from titand.workers.selector import Budgets, SelectorWorker
@@ -58,8 +59,9 @@ class Daemon:
             scoring,
             spec,
             coarse_filter,
-            selector_of(method, settings.beta),
+            selector_of(method),
             Judge(scoring, Payoff(0, 1), 1, lambda round: 0.0, torch.Generator()),
+            Contradiction(settings.beta, 0.1 if settings.rule else 0.0),
             settings.batch,
             Budgets(settings.candidates, settings.window, settings.window, 1000),
             0.0,

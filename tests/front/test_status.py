@@ -115,6 +115,8 @@ def test_everything_that_the_boards_say_is_shown(tmp_path):
             "candidate_budget": 31,
             "batch_size": 11,
             "device": "cuda:0",
+            "weight_exponent": 0.25,
+            "contradicted_share": 0.03,
             "evaluation": {
                 "accuracy": 0.75,
                 "accuracy_margin": 0.1,
@@ -168,6 +170,7 @@ def test_everything_that_the_boards_say_is_shown(tmp_path):
         8,
     )
     assert (list(selection.staleness_round_counts), selection.device) == ([1, 8], "cuda:0")
+    assert (selection.weight_exponent, selection.contradicted_share) == (0.25, 0.03)
     evaluation = training.evaluation
     assert (evaluation.accuracy, evaluation.sample_count, evaluation.version) == (0.75, 20, 8)
     assert evaluation.class_accuracies[0] == 1.0

@@ -39,6 +39,8 @@ class Plan:
 
     policy: str = "cis"
     rule: str = "stratified"
+    weight_exponent: float = 1.0
+    full_contradiction: float = 0.0
     batch_size: int = 4
     candidates: int = 8
     round_samples: int = 16
@@ -60,7 +62,15 @@ class Plan:
             TrainingConfig(
                 self.batch_size, learning_rate=self.learning_rate, momentum=self.momentum, schedule="constant"
             ),
-            SelectionConfig(self.policy, self.candidates, self.rule, device="cpu", micro_batch=self.micro_batch),
+            SelectionConfig(
+                self.policy,
+                self.candidates,
+                self.rule,
+                self.weight_exponent,
+                self.full_contradiction,
+                device="cpu",
+                micro_batch=self.micro_batch,
+            ),
             RoundConfig(self.round_samples),
             evaluation=EvaluationConfig(self.held_out_ratio, self.held_out_samples, self.evaluate_every),
         )

@@ -151,6 +151,8 @@ def _selection(config: Config, reports: Reports) -> training_pb.Selection:
         mode_reason=selector.get("mode_reason", ""),
         mode_message=selector.get("mode_message", ""),
         filter=selector.get("filter", config.selection.filter),
+        weight_exponent=selector.get("weight_exponent"),
+        contradicted_share=selector.get("contradicted_share"),
     )
 
 

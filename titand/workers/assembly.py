@@ -9,7 +9,7 @@ import torch
 from safetensors import torch as safetensors
 
 from titand.clock import Clock
-from titand.config import Config, config_from_json
+from titand.config import Config, SelectionConfig, config_from_json
 from titand.errors import ModelError
 from titand.learning import schedules
 from titand.learning.export import load_safetensors_into
@@ -26,6 +26,7 @@ from titand.runtime.boards import Boards, Memory
 from titand.runtime.descriptors import Descriptors, read_text
 from titand.runtime.parameters import ParameterBoard
 from titand.selection.coarse_filter import CoarseFilter
+from titand.selection.contradiction import Contradiction
 from titand.selection.payoff import Payoff
 from titand.selection.selector import make_selector
 from titand.workers.judge import Judge
@@ -110,13 +111,13 @@ def build_selector(around: Surroundings) -> SelectorWorker:
     coarse_filter = CoarseFilter(
         spec.class_count,
         selection.candidates,
-        _feature_size(model, spec) if selection.filter in ("predicted", "rep-div") else 0,
-        rule="uniform" if selection.policy == "uniform" else selection.filter,
+        _feature_size(model, spec) if filter_rule(selection) in ("predicted", "rep-div") else 0,
+        rule=filter_rule(selection),
         decay=selection.statistics_decay,
         generator=torch.Generator().manual_seed(config.model.seed + 1),
         device=device,
     )
-    options = {"weight_exponent": selection.weight_exponent} if selection.policy == "cis" else {}
+    options = {"least_importance": selection.least_importance} if selection.policy == "cis" else {}
     return SelectorWorker(
         around.arena,
         board,
@@ -131,6 +132,7 @@ def build_selector(around: Surroundings) -> SelectorWorker:
             build_schedule(config),
             torch.Generator().manual_seed(config.model.seed + 3),
         ),
+        Contradiction(selection.weight_exponent, selection.full_contradiction),
         config.training.batch_size,
         budgets_of(config),
         config.evaluation.held_out_ratio,
@@ -138,6 +140,11 @@ def build_selector(around: Surroundings) -> SelectorWorker:
         config.model.seed + 2,
         around.clock,
     )
+
+
+def filter_rule(selection: SelectionConfig) -> str:
+    """Return the rule of the coarse filter: the configured one, but that the control is random throughout."""
+    return "uniform" if selection.policy == "uniform" else selection.filter
 
 
 def budgets_of(config: Config) -> Budgets:

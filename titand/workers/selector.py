@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -23,8 +24,9 @@ from titand.runtime.arena import CANDIDATE, EVICTED, FILLED, FILTERED, INVALID, 
 from titand.runtime.parameters import ParameterBoard
 from titand.selection.candidates import CandidateSet
 from titand.selection.coarse_filter import CoarseFilter
+from titand.selection.contradiction import Contradiction
 from titand.selection.importance import LastLayerGradient, Scores
-from titand.selection.sampling import Draw
+from titand.selection.sampling import Draw, temper
 from titand.selection.selector import Selector, make_selector
 from titand.telemetry.stages import Stages
 from titand.workers.held_out import HeldOut, is_held_out
@@ -53,8 +55,9 @@ class SelectorWorker:
         model: of the same description as the trainer's, on the device; its values come from the board.
         spec: what the samples are.
         coarse_filter: stage one.
-        selector: stage two.
+        selector: stage two, with unbiased sample weights.
         judge: says when stage two rests, and batches are random within the classes.
+        contradiction: sets the exponent that the sample weights get.
         batch_size: B.
         budgets: what may change between rounds.
         held_out_ratio: share of arrivals that is never trained on.
@@ -72,6 +75,7 @@ class SelectorWorker:
         coarse_filter: CoarseFilter,
         selector: Selector,
         judge: Judge,
+        contradiction: Contradiction,
         batch_size: int,
         budgets: Budgets,
         held_out_ratio: float,
@@ -85,6 +89,7 @@ class SelectorWorker:
         self._selector = selector
         self._random = make_selector("stratified")
         self._judge = judge
+        self._contradiction = contradiction
         self._batch_size = batch_size
         self.budgets = budgets
         self._clock = clock
@@ -165,6 +170,10 @@ class SelectorWorker:
             },
         )
 
+    @property
+    def _is_scoring(self) -> bool:
+        return self._selector.needs_scores and not self._judge.is_resting
+
     def _choose(self, candidates: CandidateSet, round: int) -> Draw:
         if self._judge.is_resting:
             self._judge.after_rest()
@@ -177,18 +186,22 @@ class SelectorWorker:
         if self._filter.needs_feature:
             self._filter.learn(candidates.label, feature, scores.gradient.norm(), scores.probability)
         draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
+        draw = dataclasses.replace(draw, sample_weight=temper(draw.sample_weight, self._contradiction.exponent))
+        self._contradiction.observe(candidates, scores.probability)
         with self.stages.timed("judge"):
             self._judge.after_selection(candidates, scores.gradient.hidden, draw, round)
         return draw
 
     def _score(self, candidates: CandidateSet) -> tuple[Scores, Tensor]:
-        forward = scoring.score(self._parameters.model, self._reader.inputs(candidates.key))
+        x = self._reader.inputs(candidates.key)
+        forward = scoring.score(self._parameters.model, x)
         label = candidates.label.to(forward.logits.device)
         residual = scoring.residual(forward.logits, label)
         scores = Scores(
             LastLayerGradient(residual, forward.hidden),
             nn.functional.cross_entropy(forward.logits, label, reduction="none"),
             torch.softmax(forward.logits, dim=1),
+            x,
         )
         return scores, forward.feature
 
@@ -239,14 +252,15 @@ class SelectorWorker:
 
     def state(self) -> dict[str, Tensor]:
         """Return what was learned about the stream, for checkpoints and for a successor."""
-        filter_state = {f"filter.{name}": tensor for name, tensor in self._filter.state().items()}
-        return {**filter_state, "generator": self._generator.get_state()}
+        parts = {"filter": self._filter.state(), "contradiction": self._contradiction.state()}
+        learned = {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+        return {**learned, "generator": self._generator.get_state()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from what `state` gave."""
         self._generator.set_state(state["generator"])
-        prefix = "filter."
-        self._filter.restore({name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)})
+        self._filter.restore(_part(state, "filter"))
+        self._contradiction.restore(_part(state, "contradiction"))
 
     def report(self) -> dict[str, Any]:
         """Return what the board says about this worker."""
@@ -272,8 +286,15 @@ class SelectorWorker:
             "invalid_count": self.invalid_count,
             "evaluation": evaluation,
             **self._judge.report(),
+            "weight_exponent": self._contradiction.exponent if self._is_scoring else None,
+            "contradicted_share": self._contradiction.share,
             "stages": self.stages.to_plain(),
         }
+
+
+def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key[len(prefix) :]: tensor for key, tensor in state.items() if key.startswith(prefix)}
 
 
 class ModelOnBoard:

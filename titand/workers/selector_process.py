@@ -19,6 +19,7 @@ from titand.workers.assembly import (
     Surroundings,
     budgets_of,
     build_selector,
+    filter_rule,
     restore_selector,
     selector_state_bytes,
 )
@@ -140,8 +141,8 @@ class _SelectorLoop:
         self._reported_ns = now
         self._take_settings()
         selection = self._around.config.selection
-        content = {"state": "ready", "policy": selection.policy, "filter": selection.filter, **self._worker.report()}
-        boards.write("selector", {**content, "health": self._health()})
+        choice = {"policy": selection.policy, "filter": filter_rule(selection)}
+        boards.write("selector", {"state": "ready", **choice, **self._worker.report(), "health": self._health()})
         if now - self._remembered_ns > _STATE_SECONDS * 1e9:
             self._remembered_ns = now
             self._around.memory.write(selector_state_bytes(self._worker))

@@ -212,6 +212,8 @@ class Selection:
     mode_reason: str
     mode_message: str
     filter: str
+    weight_exponent: float | None
+    contradicted_share: float | None
 
 
 @dataclass(frozen=True)

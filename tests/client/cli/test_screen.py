@@ -15,8 +15,8 @@ from titan.v1 import training_service_pb2
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
 HEADINGS = [
-    "titand", "TRAINING", "MODEL", "ROUNDS", "ACCURACY", "SAMPLES", "+", "SELECTION", "GAIN", "LATENCY", "STREAMS",
-    "POWER", "MEMORY", "SNAPSHOT", "HEALTH",
+    "titand", "TRAINING", "MODEL", "ROUNDS", "ACCURACY", "SAMPLES", "+", "SELECTION", "GAIN", "LABELS", "LATENCY",
+    "STREAMS", "POWER", "MEMORY", "SNAPSHOT", "HEALTH",
 ]  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def busy():
             "policy": "cis", "device": "cuda:0", "batch_size": 10, "candidate_budget": 30,
             "control_gain": 0.12, "control_gain_margin": 0.03, "variance_ratio_mean": 2.31,
             "variance_ratio_margin": 0.2,
-            "staleness_round_counts": [1, 99],
+            "staleness_round_counts": [1, 99], "weight_exponent": 0.25, "contradicted_share": 0.031,
         },
         evaluation={"accuracy": 0.912, "accuracy_margin": 0.011, "sample_count": 1000, "version": 4100},
         last_snapshot="snapshots/r00004100",
@@ -91,6 +91,7 @@ def test_a_busy_daemon_is_one_screen():
         "           + 11.6k evicted + 0 unlabelled + 237 buffered + 9,600 selected + 0 lost   balanced",
         "SELECTION  cis on cuda:0   10 of 30 candidates   staleness 1 in 99 %",
         "GAIN       random has 2.31 +-0.20 times our variance   control arm +0.120 +-0.030 nats",
+        "LABELS     3 % contradict the model   sample weights to the power 0.25",
         "LATENCY    p95   filter 3.1 ms",
         "STREAMS    1 open: camera (96.2k accepted, 0 rejected, 0 shed)",
         "POWER      6.8 W (jtop)   1,234 J   CPU 53 %   GPU 0 %   hottest 61 C (cpu)",

@@ -9,7 +9,7 @@ from titan.cli.words import UNKNOWN, count, decimal, ratio, seconds, since, size
 from titan.records import Measurement, SampleLedger, Selection, Telemetry, Training
 
 COLUMNS = 100
-HEALTH_LINES = 5
+HEALTH_LINES = 4
 STAGES_SHOWN = ("admit", "filter", "score", "select", "train")
 
 
@@ -25,6 +25,7 @@ def screen(training: Training, telemetry: Telemetry | None, address: str) -> lis
         *_ledger(training.sample_ledger),
         f"SELECTION  {_selection(training.selection)}",
         f"GAIN       {_gain(training.selection)}",
+        f"LABELS     {_labels(training.selection)}",
         f"LATENCY    {_latency(training)}",
         f"STREAMS    {_streams(training)}",
         f"POWER      {_power(telemetry)}",
@@ -112,6 +113,16 @@ def _gain(selection: Selection | None) -> str:
     spread = _margin(selection.variance_ratio_margin, 2)
     told = UNKNOWN if control is None else f"{control:+.3f}{_margin(selection.control_gain_margin, 3)} nats"
     return f"random has {decimal(variance, 2)}{spread} times our variance   control arm {told}"
+
+
+def _labels(selection: Selection | None) -> str:
+    """Return how many seem wrong, and what the sample weights make of it: power 1 is unbiased."""
+    if selection is None or (selection.contradicted_share is None and selection.weight_exponent is None):
+        return UNKNOWN
+    power = (
+        "" if selection.weight_exponent is None else f"   sample weights to the power {selection.weight_exponent:.2g}"
+    )
+    return f"{ratio(selection.contradicted_share)} contradict the model{power}"
 
 
 def _margin(half_width: float | None, digits: int) -> str:
