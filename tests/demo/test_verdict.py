@@ -10,9 +10,9 @@ from titan.records import Evaluation, HealthItem, PushTotals, SampleLedger, Sele
 from titand.demo import screen
 from titand.demo.verdict import Outcome, complaints, interval
 
-LEDGER = SampleLedger(1000, 0, 0, 50, 600, 150, 0, 100, 100, 0)
+LEDGER = SampleLedger(1000, 0, 0, 50, 600, 140, 0, 100, 100, 0, 10, 3)
 SELECTION = Selection(
-    "cis", 30, 10, 2.5, 0.2, 9, (1, 9), "cpu", None, None, 0, "selecting", "SELECTING", "", "stratified"
+    "cis", 30, 10, 2.5, 0.2, 9, (1, 9), "cpu", None, None, 0, "selecting", "SELECTING", "", "stratified", 1.0, None
 )
 TRAINING = Training(
     name="training",

@@ -10,7 +10,7 @@ from titand.front.state import Reports, state_of
 from titand.front.status import duration, training_of
 from titand.runtime.ledger import LedgerCounts
 
-COUNTS = LedgerCounts(55, 1, 2, 3, 4, 5, 6, 7, 8, 19)
+COUNTS = LedgerCounts(65, 1, 2, 3, 4, 5, 6, 7, 8, 19, 10, 11)
 RUNNING = {"state": "running", "processes": []}
 BOTH = frozenset({"selector", "trainer"})
 PROCESSES = [
@@ -79,8 +79,8 @@ def test_what_nobody_knows_is_absent(tmp_path):
 def test_the_ledger_is_shown_column_by_column(tmp_path):
     ledger = training_of(config_in(tmp_path), Reports(), COUNTS, [], 1).sample_ledger
     shown = [value for _, value in sorted((field.number, value) for field, value in ledger.ListFields())]
-    assert shown == [55, 1, 2, 3, 4, 5, 6, 7, 8, 19]
-    assert ledger.pushed_count == sum(shown[1:])
+    assert shown == [65, 1, 2, 3, 4, 5, 6, 7, 8, 19, 10, 11]
+    assert ledger.pushed_count == sum(shown[1:]) - ledger.orphan_label_count
 
 
 def test_everything_that_the_boards_say_is_shown(tmp_path):

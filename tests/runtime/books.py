@@ -11,10 +11,12 @@ from titand.clock import SystemClock
 from titand.runtime.arena import (
     CANDIDATE,
     EVICTED,
+    EXPIRED,
     FILLED,
     FILTERED,
     HELD_OUT,
     INVALID,
+    PENDING_LABEL,
     RELEASED,
     SELECTED,
     TRAINED,
@@ -34,6 +36,8 @@ NEXT = {
     HELD_OUT: (RELEASED,),
 }
 COLUMN = {
+    PENDING_LABEL: "pending_label",
+    EXPIRED: "expired",
     FILLED: "buffered",
     CANDIDATE: "buffered",
     SELECTED: "selected",
@@ -44,6 +48,9 @@ COLUMN = {
     EVICTED: "evicted",
     INVALID: "rejected",
 }
+
+
+COLUMNS = tuple(dict.fromkeys(COLUMN.values()))
 
 
 class Death(BaseException):
@@ -86,6 +93,18 @@ class Mortal:
         self.view[key] = value
 
 
+class Clock(SystemClock):
+    """Real time, and as much more as a test says."""
+
+    later_ns = 0
+
+    def monotonic_ns(self):
+        return super().monotonic_ns() + self.later_ns
+
+    def wall_ns(self):
+        return super().wall_ns() + self.later_ns
+
+
 def content(number: int) -> bytes:
     return number.to_bytes(SAMPLE_BYTES, "big")
 
@@ -96,13 +115,16 @@ class Books:
     `fate` is by sample number and changes only when a worker acts or an admission is known to have happened.
     """
 
+    pending_count = 3
+
     def __init__(self, slot_count: int = 6) -> None:
+        self.clock = Clock()
         self.descriptor = create_arena(ArenaLayout(slot_count, SAMPLE_BYTES))
         self.filled = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.arena = Arena(self.descriptor)  # the workers' view
         self.fate: dict[int, int] = {}
         self.labels: dict[int, int] = {}
-        self.shed = self.rejected = 0
+        self.shed = self.rejected = self.orphans = 0
         self.begin()
 
     def begin(self, stores: int | None = None) -> None:
@@ -111,7 +133,7 @@ class Books:
         self.fuse = Fuse(10**9 if stores is None else stores)
         for name in STORED:
             setattr(self.view, name, Mortal(getattr(self.view, name), self.fuse))
-        self.ledger = Ledger(self.view, self.filled, SystemClock())
+        self.ledger = Ledger(self.view, self.filled, self.clock, self.pending_count)
         self.fuse.left = 10**9
 
     @contextmanager
@@ -124,25 +146,48 @@ class Books:
             pass
         self.fuse.left = 10**9
 
-    def admit(self, place: int, count: int) -> int:
+    def admit(self, place: int, count: int, is_labelled: bool = True) -> int:
         """Push samples that can be told apart, numbered as they would be if all were accepted."""
         first = self.ledger.newest_number() + 1
         sequence = self.position(place).sequence + 1
         labels = array("i", [number % 7 for number in range(first, first + count)])
         data = b"".join(map(content, range(first, first + count)))
-        runs = self.ledger.admit(place, sequence, memoryview(labels), memoryview(array("q")), memoryview(data))
+        if not is_labelled:
+            labels = array("i", [-1] * count)
+        times = memoryview(array("q"))
+        runs = self.ledger.admit(place, sequence, memoryview(labels), times, memoryview(data), is_labelled)
         return sum(run[1] for run in runs)
 
     def position(self, place: int):
         return StreamTable(self.arena.streams).position(place)
 
-    def write_down(self) -> int:
-        """Enter into the books what was admitted since; return how many."""
+    def write_down(self, is_labelled: bool = True, is_alive: bool = True) -> int:
+        """Enter into the books what was admitted since, and what had to go for it; return how many came."""
         newest = self.ledger.newest_number()
         new = range(len(self.fate) + 1, newest + 1)
         for number in new:
-            self.fate[number], self.labels[number] = FILLED, number % 7
+            self.fate[number], self.labels[number] = FILLED if is_labelled else PENDING_LABEL, number % 7
+        waiting = self.pending()
+        surplus = waiting[: max(0, len(waiting) - self.pending_count)]
+        gone = [self.ledger.fate(number).state == EXPIRED for number in surplus]
+        assert gone == sorted(gone, reverse=True)  # oldest first
+        if new and is_alive and not is_labelled:  # one that dies on the way leaves some to its successor
+            assert all(gone)
+        self.fate |= {number: EXPIRED for number, is_gone in zip(surplus, gone, strict=True) if is_gone}
         return len(new)
+
+    def pending(self) -> list[int]:
+        """The numbers of the samples that wait for their label, oldest first."""
+        return [number for number, state in self.fate.items() if state == PENDING_LABEL]
+
+    def label(self, numbers: list[int]) -> None:
+        """Let labels come for these samples, and enter it into the books."""
+        waited = [self.fate.get(number) == PENDING_LABEL for number in numbers]
+        joined = self.ledger.join(numbers, [number % 7 for number in numbers])
+        assert joined == waited
+        for number, has_joined in zip(numbers, joined, strict=True):
+            if has_joined:
+                self.fate[number] = FILLED
 
     def live(self) -> list[int]:
         return [slot for slot, state in enumerate(self.arena.state) if state in NEXT]
@@ -159,13 +204,17 @@ class Books:
         assert counts.is_balanced
         expected = Counter(COLUMN[state] for state in self.fate.values())
         expected["rejected"] += self.rejected
-        for column in ("buffered", "selected", "held_out", "filtered", "evicted", "rejected"):
+        for column in COLUMNS:
             assert getattr(counts, column) == expected[column], column
+        assert counts.orphan_labels == self.orphans
         assert (counts.shed, counts.lost) == (self.shed, 0)
         assert counts.pushed == len(self.fate) + self.shed + self.rejected
         for slot in self.live():
             number = self.arena.number[slot]
             assert bytes(self.arena.sample(slot)) == content(number)
             assert self.arena.label[slot] == self.labels[number]
+        for slot in self.arena.slots_in(PENDING_LABEL):
+            assert bytes(self.arena.sample(slot)) == content(self.arena.number[slot])
+        assert [self.arena.number[slot] for slot in self.arena.slots_in(PENDING_LABEL)] == self.pending()
         numbers = [self.arena.number[slot] for slot in self.live()]
         assert sorted(numbers) == [number for number, state in self.fate.items() if state in NEXT]

@@ -13,6 +13,7 @@ from tests.runtime.books import Books, Death, content
 from titand.clock import SystemClock
 from titand.runtime.arena import (
     EVICTED,
+    EXPIRED,
     FATE_COUNT,
     FILLED,
     FILTERED,
@@ -38,6 +39,7 @@ class AnyLife(RuleBasedStateMachine):
         for place in range(PLACES):
             self.books.ledger.open_stream(f"stream {place}", frozenset(range(place)))
         self.settled = [0] * PLACES
+        self.age = {}  # of samples without a label, in seconds
 
     @rule(place=st.integers(0, PLACES - 1), samples=st.integers(1, 8))
     def admit(self, place, samples):
@@ -45,6 +47,63 @@ class AnyLife(RuleBasedStateMachine):
         assert admitted == self.books.write_down()
         assert admitted == samples or self.books.ledger.free_count() == 0
         self.settled[place] += admitted
+
+    @rule(place=st.integers(0, PLACES - 1), samples=st.integers(1, 8))
+    def admit_unlabelled(self, place, samples):
+        admitted = self.books.admit(place, samples, is_labelled=False)
+        assert admitted == self.books.write_down(is_labelled=False)
+        assert admitted == samples or self.books.ledger.free_count() == 0
+        self.settled[place] += admitted
+
+    @rule(data=st.data())
+    def label(self, data):
+        known = st.integers(-1, self.books.ledger.newest_number() + 2)
+        self.books.label(data.draw(st.lists(known, max_size=5, unique=True)))
+
+    @precondition(lambda self: self.books.pending())
+    @rule(data=st.data(), stores=st.integers(0, 7))
+    def die_while_labelling(self, data, stores):
+        numbers = data.draw(st.permutations(self.books.pending()))
+        with self.books.dying_after(stores):
+            self.books.ledger.join(numbers, [number % 7 for number in numbers])
+        self.books.begin()
+        for number in numbers[: stores // 2]:  # two stores each: a label without its state means nothing
+            self.books.fate[number] = FILLED
+
+    @precondition(lambda self: self.books.pending())
+    @rule(stores=st.integers(0, 3))
+    def die_while_expiring(self, stores):
+        waiting = self.books.pending()
+        self.books.clock.later_ns += 1
+        with self.books.dying_after(stores):
+            self.books.ledger.expire(0.0)
+        self.books.begin()
+        for number in waiting[:stores]:
+            self.books.fate[number] = EXPIRED
+
+    @rule(place=st.integers(0, PLACES - 1), samples=st.integers(1, 8), stores=st.integers(0, 30))
+    def die_while_admitting_unlabelled(self, place, samples, stores):
+        with self.books.dying_after(stores):
+            self.books.admit(place, samples, is_labelled=False)
+        self.follow(place, is_labelled=False)
+
+    @rule()
+    def a_minute_passes(self):
+        self.books.clock.later_ns += 60 * 10**9
+        for number in self.books.pending():
+            self.age[number] = self.age.get(number, 0) + 60
+
+    @rule()
+    def expire(self):
+        due = [number for number in self.books.pending() if self.age.get(number, 0) > 100]
+        assert self.books.ledger.expire(100.0) == len(due)
+        for number in due:
+            self.books.fate[number] = EXPIRED
+
+    @rule(labels=st.integers(1, 3))
+    def count_orphans(self, labels):
+        self.books.ledger.count_orphans(labels)
+        self.books.orphans += labels
 
     @rule(place=st.integers(0, PLACES - 1), rejected=st.integers(0, 5), shed=st.integers(0, 5))
     def refuse(self, place, rejected, shed):
@@ -84,9 +143,9 @@ class AnyLife(RuleBasedStateMachine):
     def work(self, data, choice):
         self.books.work(data.draw(st.sampled_from(self.books.live())), choice)
 
-    def follow(self, place):
+    def follow(self, place, is_labelled=True):
         self.books.begin()
-        self.settled[place] += self.books.write_down()
+        self.settled[place] += self.books.write_down(is_labelled, is_alive=False)
 
     @invariant()
     def balanced(self):

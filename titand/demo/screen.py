@@ -71,6 +71,7 @@ def account(ledger: SampleLedger) -> list[str]:
         ("shed", ledger.shed_count),
         ("lost", ledger.lost_count),
         ("waiting for a label", ledger.pending_label_count),
+        ("whose label did not come", ledger.expired_count),
     ]
     lines = [f"  {count:12,}  {name}" for name, count in rows if count]
     balance = "the sum of the above" if ledger.is_balanced else "NOT the sum of the above"

@@ -76,6 +76,8 @@ def ledger_of(counts: LedgerCounts) -> training_pb.SampleLedger:
         buffered_count=counts.buffered,
         selected_count=counts.selected,
         lost_count=counts.lost,
+        expired_count=counts.expired,
+        orphan_label_count=counts.orphan_labels,
     )
 
 

@@ -8,11 +8,12 @@ A slot's state byte is the whole truth about its sample:
 
              front                selector                selector              trainer
     FREE ------------> FILLED ---------------> CANDIDATE ----------> SELECTED ----------> TRAINED
-                         |  |                     |
-                         |  '--> HELD_OUT         '--> EVICTED, INVALID
-                         |          |
-                         |          '--> RELEASED
-                         '--> FILTERED, INVALID
+      |                 ^ |  |                     |
+      |                 | |  '--> HELD_OUT         '--> EVICTED, INVALID
+      |      front      | |          |
+      '-> PENDING_LABEL-' |          '--> RELEASED
+                 |        '--> FILTERED, INVALID
+                 '--> EXPIRED
 
 Each arrow is one byte, stored by the one process that owns the sample at that moment, so there is no state in between
 and a process that dies leaves none. Only the front turns an ended slot back to FREE, when it adds it to the ledger
@@ -31,8 +32,8 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-FREE, FILLED, CANDIDATE, SELECTED, HELD_OUT = 0, 1, 2, 3, 4
-FILTERED, EVICTED, TRAINED, RELEASED, INVALID = 16, 17, 18, 19, 20
+FREE, FILLED, CANDIDATE, SELECTED, HELD_OUT, PENDING_LABEL = 0, 1, 2, 3, 4, 5
+FILTERED, EVICTED, TRAINED, RELEASED, INVALID, EXPIRED = 16, 17, 18, 19, 20, 21
 ENDED = re.compile(rb"[\x10-\x1f]+")  # runs of slots whose sample has come to its end
 
 COUNTER_COUNT = 16
@@ -110,7 +111,7 @@ class Arena:
     Attributes:
         state: [N] uint8.
         number: [N] int64, the sample's number, from 1 in order of admission.
-        label: [N] int32.
+        label: [N] int32; meaningful unless PENDING_LABEL or EXPIRED.
         round: [N] int64, the round that selected it; meaningful when SELECTED or TRAINED.
         observed_ns, accepted_ns: [N] int64, nanoseconds since the Unix epoch.
         data: [N * sample_bytes] uint8.

@@ -15,15 +15,19 @@ from titand.runtime.arena import (
     CANDIDATE,
     FILLED,
     HELD_OUT,
+    PENDING_LABEL,
     RELEASED,
     SELECTED,
     TRAINED,
     Arena,
 )
-from titand.runtime.ledger import ENDED_COUNTER, LOST, TRANSACTIONS
+from titand.runtime.journal import TRANSACTIONS
+from titand.runtime.ledger import ENDED_COUNTER, LOST
 
 _LENGTH = struct.Struct("<I")
 _COLUMNS = ("number", "label", "round", "observed_ns", "accepted_ns")
+_LIVE = (FILLED, CANDIDATE, SELECTED, HELD_OUT, PENDING_LABEL)
+_AS_THEY_WERE = (HELD_OUT, PENDING_LABEL)  # all others are filtered anew
 _ATTEMPTS = 1000
 _PAUSE_SECONDS = 1e-4
 
@@ -50,7 +54,7 @@ def image_of(arena: Arena, with_samples: bool) -> bytes:
             "ARENA_NOT_STILL", "The front is in the middle of a transaction, or died there.", "It is tried again later."
         )
     columns = {name: memoryview(raw[name]).cast(getattr(arena, name).format) for name in _COLUMNS}
-    live = [slot for slot, code in enumerate(state) if code in (FILLED, CANDIDATE, SELECTED, HELD_OUT)]
+    live = [slot for slot, code in enumerate(state) if code in _LIVE]
     head = {
         "counters": counters,
         "ended": {str(code): state.count(code) for code in ENDED_COUNTER},
@@ -94,8 +98,8 @@ def restore_image(arena: Arena, image: bytes, completed_round: int) -> int:
             for name, value in row.items():
                 getattr(arena, name)[slot] = value
             arena.data[slot * size : (slot + 1) * size] = image[offset : offset + size]
-            arena.state[slot] = HELD_OUT if state == HELD_OUT else FILLED
-            waiting += state != HELD_OUT
+            arena.state[slot] = state if state in _AS_THEY_WERE else FILLED
+            waiting += state not in _AS_THEY_WERE
         if head["with_samples"]:
             offset += size
     arena.counters[:] = memoryview(struct.pack(f"{len(counters)}q", *counters)).cast("q")

@@ -1,11 +1,9 @@
 """The ledger: what became of every sample, exact at any moment and whatever process dies.
 
-    pushed = shed + rejected + held_out + filtered + evicted + pending_label + buffered + selected + lost
+    pushed = shed + rejected + held_out + filtered + evicted + pending_label + buffered + selected + lost + expired
 
 Samples that are in the arena are counted by looking at their state bytes; only those that have left it live in
-counters. The counters, the states and a stream's position change together: the change is first written to a journal in
-the arena as *absolute* values, then marked valid, then applied, then marked done. A front that dies in the middle is
-followed by one that applies the journal again, which changes nothing that was applied already.
+counters. The counters, the states and a stream's position change together, in a transaction (see `journal.py`).
 
 Only the front opens a ledger. The supervisor and the workers never write here.
 """
@@ -15,46 +13,52 @@ from __future__ import annotations
 import mmap
 import os
 import re
-import struct
 import threading
 from array import array
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 from titand.clock import Clock
 from titand.runtime.arena import (
     CANDIDATE,
-    COUNTER_COUNT,
     ENDED,
     EVICTED,
+    EXPIRED,
     FATE_COUNT,
     FILLED,
     FILTERED,
     FREE,
     HELD_OUT,
     INVALID,
+    PENDING_LABEL,
     RELEASED,
     SELECTED,
     TRAINED,
     Arena,
 )
-from titand.runtime.stream_table import POSITION_BYTES, StreamPosition, StreamTable, encode_position
+from titand.runtime.journal import MOST_RUNS, Journal
+from titand.runtime.pending import PendingLabels
+from titand.runtime.stream_table import StreamPosition, StreamTable
 
 # Places of the counters in the arena. Numbers are stored in checkpoints too: never reuse one.
-PUSHED, SHED, REJECTED, ACCEPTED, LOST, TRANSACTIONS = 0, 1, 2, 3, 4, 5
-ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10}
+PUSHED, SHED, REJECTED, ACCEPTED, LOST = 0, 1, 2, 3, 4  # and TRANSACTIONS, 5
+ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10, EXPIRED: 11}
+ORPHAN_LABELS = 12
 
-_COUNTERS = struct.Struct(f"<{COUNTER_COUNT}q")
-_JOURNAL_HEAD = struct.Struct("<BBHi")  # valid, new state, run count, stream
-_RUN = struct.Struct("<II")
-_MAX_RUNS = 256
 _FREE_RUN = re.compile(rb"\x00+")
 _WORTH_GIVING = 4  # times more slots touched than used
+_PENDING_SHARE = 4  # of the arena, one part in so many may wait for labels
 _FREE_BYTE = bytes([FREE])
 
 
 @dataclass(frozen=True)
 class LedgerCounts:
-    """Where every sample has gone, by column of the ledger."""
+    """Where every sample has gone, by column of the ledger.
+
+    Attributes:
+        orphan_labels: labels that found no sample, and so are in no sum.
+    """
 
     pushed: int
     shed: int
@@ -66,21 +70,14 @@ class LedgerCounts:
     buffered: int
     selected: int
     lost: int
+    expired: int
+    orphan_labels: int
 
     @property
     def is_balanced(self) -> bool:
         """Whether the columns add up to what was pushed."""
-        return self.pushed == (
-            self.shed
-            + self.rejected
-            + self.held_out
-            + self.filtered
-            + self.evicted
-            + self.pending_label
-            + self.buffered
-            + self.selected
-            + self.lost
-        )
+        pushed, *columns, _ = astuple(self)
+        return bool(pushed == sum(columns))
 
 
 @dataclass(frozen=True)
@@ -89,12 +86,20 @@ class Fate:
 
     Attributes:
         state: its state in the arena, or the last one that it had there.
-        label, accepted_ns: None once it has left the arena.
+        label, accepted_ns: None once it has left the arena, and a label also as long as it has none.
     """
 
     state: int
     label: int | None = None
     accepted_ns: int | None = None
+
+
+class Place(NamedTuple):
+    """Where a sample is in the arena, and what it is there."""
+
+    slot: int
+    state: int
+    label: int
 
 
 class Ledger:
@@ -103,18 +108,19 @@ class Ledger:
     Args:
         arena: the shared memory.
         filled: eventfd that tells the selector how many slots were filled.
-        clock: stamps admissions.
+        clock: stamps admissions, and measures how long labels are waited for.
+        pending_count: most samples that may wait for their label; by default a quarter of the arena.
     """
 
-    def __init__(self, arena: Arena, filled: int, clock: Clock) -> None:
+    def __init__(self, arena: Arena, filled: int, clock: Clock, pending_count: int | None = None) -> None:
         self._arena = arena
         self._filled = filled
         self._clock = clock
         self._streams = StreamTable(arena.streams)
         self._lock = threading.Lock()
-        self._uses = 0
         self._touched = 0  # slots from here on have used no memory since it was last given back
-        self._redo()
+        self._journal = Journal(arena, self._streams, clock)
+        self._pending = PendingLabels(arena, pending_count or 1 + arena.layout.slot_count // _PENDING_SHARE, clock)
         if FILLED in bytes(arena.state):  # a predecessor may have died before it could say so
             os.eventfd_write(filled, 1)
 
@@ -127,8 +133,11 @@ class Ledger:
         labels: memoryview[int],
         observed_ns: memoryview[int],
         data: memoryview[int],
+        is_labelled: bool = True,
     ) -> list[tuple[int, int]]:
         """Copy samples into free slots, as many of them as there is room for.
+
+        Those without labels wait for them, and where too many do, the oldest of these expire.
 
         Args:
             stream: place of the stream, see `open_stream`.
@@ -136,6 +145,7 @@ class Ledger:
             labels: [N] int32 class ids.
             observed_ns: [N] int64 nanoseconds since the epoch, or empty.
             data: [N * sample_bytes] bytes.
+            is_labelled: whether the labels are there; else they come later, see `join`.
 
         Returns:
             Runs (first number, count) of admitted samples: the first of the N, in order. The others were not touched.
@@ -144,20 +154,52 @@ class Ledger:
         with self._lock:
             done = 0
             while done < len(labels):
+                most = len(labels) if is_labelled else done + self._pending.capacity
                 taken = self._admit_some(
                     stream,
                     sequence + done,
-                    labels[done:],
-                    observed_ns[done:],
+                    labels[done:most],
+                    observed_ns[done:most],
                     data[done * self._arena.layout.sample_bytes :],
+                    FILLED if is_labelled else PENDING_LABEL,
                 )
                 if taken is None:
                     break
                 admitted.append(taken)
                 done += taken[1]
-        if done:
+        if done and is_labelled:
             os.eventfd_write(self._filled, done)
         return admitted
+
+    def join(self, numbers: Iterable[int], labels: Iterable[int]) -> list[bool]:
+        """Give samples that wait for it their label; return which of them did."""
+        with self._lock:
+            joined = [self._pending.join(number, label) for number, label in zip(numbers, labels, strict=True)]
+        if any(joined):
+            os.eventfd_write(self._filled, sum(joined))
+        return joined
+
+    def expire(self, patience_seconds: float) -> int:
+        """End the samples whose label has not come for so long; return how many."""
+        with self._lock:
+            return self._pending.expire(patience_seconds)
+
+    def places(self, numbers: Iterable[int]) -> dict[int, Place]:
+        """Return where these samples are at this moment, of those that have not left the arena."""
+        arena, wanted = self._arena, frozenset(numbers)
+        with self._lock:
+            return {
+                number: Place(slot, arena.state[slot], arena.label[slot])
+                for slot, number in enumerate(arena.number.tolist())
+                if number in wanted and arena.state[slot] != FREE
+            }
+
+    def count_orphans(self, labels: int) -> None:
+        """Count labels that found no sample."""
+        with self._lock:
+            counters = list(self._arena.counters)
+            counters[ORPHAN_LABELS] += labels
+            self._journal.commit(counters, [], FREE, -1, StreamPosition())
 
     def refuse(self, stream: int, sequence: int, rejected: int = 0, shed: int = 0) -> None:
         """Count samples that were not admitted; `sequence` is the last of them."""
@@ -168,7 +210,7 @@ class Ledger:
             counters[SHED] += shed
             old = self._streams.position(stream)
             position = StreamPosition(sequence, old.accepted, old.rejected + rejected, old.shed + shed)
-            self._commit(counters, [], FREE, stream, position)
+            self._journal.commit(counters, [], FREE, stream, position)
 
     def free_count(self, most: int | None = None) -> int:
         """Return how many samples could be admitted now; with `most`, counting stops there."""
@@ -204,7 +246,7 @@ class Ledger:
                 return known, table.position(known)
             place = table.least_needed(in_use)
             table.name(place, "")  # first nobody's, then empty, then the new one's
-            self._commit(list(self._arena.counters), [], FREE, place, StreamPosition())
+            self._journal.commit(list(self._arena.counters), [], FREE, place, StreamPosition())
             table.name(place, stream_id)
             return place, StreamPosition()
 
@@ -214,8 +256,9 @@ class Ledger:
             if not 0 < number <= self._arena.counters[ACCEPTED]:
                 return None
             for slot in range(self._arena.layout.slot_count):
-                if self._arena.number[slot] == number and self._arena.state[slot] != FREE:
-                    return Fate(self._arena.state[slot], self._arena.label[slot], self._arena.accepted_ns[slot])
+                if self._arena.number[slot] == number and (state := self._arena.state[slot]) != FREE:
+                    label = None if state in (PENDING_LABEL, EXPIRED) else self._arena.label[slot]
+                    return Fate(state, label, self._arena.accepted_ns[slot])
             if number <= self._arena.counters[ACCEPTED] - FATE_COUNT:
                 return None
             state = self._arena.fates[number % FATE_COUNT]
@@ -255,6 +298,7 @@ class Ledger:
         labels: memoryview[int],
         observed_ns: memoryview[int],
         data: memoryview[int],
+        state: int,
     ) -> tuple[int, int] | None:
         arena, size = self._arena, self._arena.layout.sample_bytes
         runs = self._free_runs(len(labels))
@@ -280,14 +324,17 @@ class Ledger:
         counters[ACCEPTED] += done
         old = self._streams.position(stream)
         position = StreamPosition(sequence + done - 1, old.accepted + done, old.rejected, old.shed)
-        self._commit(counters, runs, FILLED, stream, position)
+        self._journal.commit(counters, runs, state, stream, position)
+        if state == PENDING_LABEL:
+            self._pending.add(first, runs)
+            self._pending.trim()
         return first, done
 
     def _free_runs(self, wanted: int) -> list[tuple[int, int]]:
         # From the lowest slot: a slow stream then touches few pages.
         runs: list[tuple[int, int]] = []
         stop = 0
-        while wanted > 0 and len(runs) < _MAX_RUNS and (start := self._arena.find_free(stop)) >= 0:
+        while wanted > 0 and len(runs) < MOST_RUNS and (start := self._arena.find_free(stop)) >= 0:
             ahead = bytes(self._arena.state[start : start + wanted])
             count = len(ahead) - len(ahead.lstrip(_FREE_BYTE))
             runs.append((start, count))
@@ -308,11 +355,11 @@ class Ledger:
                     # One that stayed long, held out, must not speak for a younger one.
                     if arena.number[slot] > counters[ACCEPTED] - FATE_COUNT:
                         arena.fates[arena.number[slot] % FATE_COUNT] = state[slot]
-                if len(runs) == _MAX_RUNS:
+                if len(runs) == MOST_RUNS:
                     break
             if not runs:
                 return
-            self._commit(counters, runs, FREE, -1, StreamPosition())
+            self._journal.commit(counters, runs, FREE, -1, StreamPosition())
 
     def _counts(self) -> LedgerCounts:
         state = bytes(self._arena.state)
@@ -328,53 +375,13 @@ class Ledger:
             held_out=state.count(HELD_OUT) + ended(RELEASED),
             filtered=ended(FILTERED),
             evicted=ended(EVICTED),
-            pending_label=0,
+            pending_label=state.count(PENDING_LABEL),
             buffered=state.count(FILLED) + state.count(CANDIDATE),
             selected=state.count(SELECTED) + ended(TRAINED),
             lost=gone[LOST],
+            expired=ended(EXPIRED),
+            orphan_labels=gone[ORPHAN_LABELS],
         )
-
-    # ---- the journal
-
-    def _commit(
-        self, counters: list[int], runs: list[tuple[int, int]], new_state: int, stream: int, position: StreamPosition
-    ) -> None:
-        counters[TRANSACTIONS] += 1
-        self._uses += 1
-        used_ns = self._clock.wall_ns() + self._uses  # never the same twice, even if the clock stands
-        entry = b"".join(
-            (
-                _JOURNAL_HEAD.pack(0, new_state, len(runs), stream),
-                _COUNTERS.pack(*counters),
-                encode_position(position, used_ns),
-                *(_RUN.pack(*run) for run in runs),
-            )
-        )
-        self._arena.journal[: len(entry)] = entry
-        self._arena.journal[0] = 1
-        self._redo()
-
-    def _redo(self) -> None:
-        arena, journal = self._arena, self._arena.journal
-        valid, new_state, run_count, stream = _JOURNAL_HEAD.unpack(journal[: _JOURNAL_HEAD.size])
-        if not valid:
-            return
-        offset = _JOURNAL_HEAD.size
-        arena.counters[:] = journal[offset : offset + _COUNTERS.size].cast("q")
-        offset += _COUNTERS.size
-        if stream >= 0:
-            self._streams.write(stream, journal[offset : offset + POSITION_BYTES])
-        offset += POSITION_BYTES
-        for start, count in _RUN.iter_unpack(journal[offset : offset + run_count * _RUN.size]):
-            stop = start + count
-            if new_state == FREE or bytes(arena.state[start:stop]) == bytes(count):
-                arena.state[start:stop] = bytes([new_state]) * count
-                continue
-            # Cut short before, and the selector has gone on with some: FILLED is only ever stored over FREE.
-            for slot in range(start, stop):
-                if arena.state[slot] == FREE:
-                    arena.state[slot] = new_state
-        journal[0] = 0
 
 
 def _numbers(first: int, count: int) -> array[int]:

@@ -99,7 +99,8 @@ class Sample:
     """What is known of one accepted sample.
 
     Attributes:
-        fate: "waiting", "candidate", "selected", "held_out", "filtered", "evicted", "trained", "released", "invalid".
+        fate: "pending_label", "waiting", "candidate", "selected", "held_out", "filtered", "evicted", "trained",
+            "released", "invalid", "expired".
     """
 
     name: str
@@ -173,7 +174,11 @@ class Round:
 
 @dataclass(frozen=True)
 class SampleLedger:
-    """Where every sample has gone: the first is the sum of the others, at any time."""
+    """Where every sample has gone: the first is the sum of the others, at any time.
+
+    Attributes:
+        orphan_label_count: labels that found no sample; the only one that is in no sum.
+    """
 
     pushed_count: int
     shed_count: int
@@ -185,11 +190,13 @@ class SampleLedger:
     buffered_count: int
     selected_count: int
     lost_count: int
+    expired_count: int
+    orphan_label_count: int
 
     @property
     def is_balanced(self) -> bool:
         """Whether every sample is accounted for."""
-        pushed, *fates = astuple(self)
+        pushed, *fates, _ = astuple(self)
         return bool(pushed == sum(fates))
 
 

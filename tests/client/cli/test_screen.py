@@ -109,7 +109,7 @@ def test_a_selection_that_rests_says_why():
 
 @pytest.mark.parametrize(("now", "telemetry"), [(training(), None), (busy(), None), (busy(), reading())])
 def test_the_order_is_always_the_same(now, telemetry):
-    now = dataclasses.replace(now, sample_ledger=now.sample_ledger or SampleLedger(*[0] * 10))
+    now = dataclasses.replace(now, sample_ledger=now.sample_ledger or SampleLedger(*[0] * 12))
     assert [line.split()[0] for line in screen(now, telemetry, "a")] == HEADINGS
 
 
@@ -129,7 +129,7 @@ def test_the_screen_never_grows_beyond_20_lines_of_100_columns(count):
         health=items,
         state_message="long " * 60,
         streams=busy().streams * 30,
-        sample_ledger=SampleLedger(*[10**15] * 10),
+        sample_ledger=SampleLedger(*[10**15] * 12),
     )
     lines = screen(huge, reading(), "unix:" + "x" * 200)
     assert len(lines) <= 20
@@ -142,5 +142,13 @@ def test_the_screen_never_grows_beyond_20_lines_of_100_columns(count):
 
 
 def test_a_ledger_that_does_not_add_up_is_shouted():
-    wrong = dataclasses.replace(busy(), sample_ledger=SampleLedger(5, *[0] * 9))
+    wrong = dataclasses.replace(busy(), sample_ledger=SampleLedger(5, *[0] * 11))
     assert "DOES NOT BALANCE" in "\n".join(screen(wrong, None, "a"))
+
+
+def test_labels_that_come_late_are_told_and_are_part_of_the_sum():
+    ledger = SampleLedger(1000, *[0] * 5, 12, 0, 800, 0, 188, 3)
+    lines = screen(dataclasses.replace(busy(), sample_ledger=ledger), None, "a")
+    assert any("+ 200 unlabelled" in line and line.endswith("balanced") for line in lines)
+    (labels,) = [line for line in lines if line.startswith("LABELS")]
+    assert "12 awaited, 188 expired, 3 orphaned" in labels

@@ -25,7 +25,7 @@ def screen(training: Training, telemetry: Telemetry | None, address: str) -> lis
         *_ledger(training.sample_ledger),
         f"SELECTION  {_selection(training.selection)}",
         f"GAIN       {_gain(training.selection)}",
-        f"LABELS     {_labels(training.selection)}",
+        f"LABELS     {_labels(training.selection, training.sample_ledger)}",
         f"LATENCY    {_latency(training)}",
         f"STREAMS    {_streams(training)}",
         f"POWER      {_power(telemetry)}",
@@ -81,13 +81,14 @@ def _ledger(ledger: SampleLedger | None) -> Iterator[str]:
         yield f"SAMPLES    {UNKNOWN}"
         return
     balance = "balanced" if ledger.is_balanced else "DOES NOT BALANCE"
+    unlabelled = ledger.pending_label_count + ledger.expired_count
     yield (
         f"SAMPLES    {count(ledger.pushed_count)} pushed = {count(ledger.shed_count)} shed"
         f" + {count(ledger.rejected_count)} rejected + {count(ledger.held_out_count)} held out"
         f" + {count(ledger.filtered_count)} filtered"
     )
     yield (
-        f"           + {count(ledger.evicted_count)} evicted + {count(ledger.pending_label_count)} unlabelled"
+        f"           + {count(ledger.evicted_count)} evicted + {count(unlabelled)} unlabelled"
         f" + {count(ledger.buffered_count)} buffered + {count(ledger.selected_count)} selected"
         f" + {count(ledger.lost_count)} lost   {balance}"
     )
@@ -115,14 +116,19 @@ def _gain(selection: Selection | None) -> str:
     return f"random has {decimal(variance, 2)}{spread} times our variance   control arm {told}"
 
 
-def _labels(selection: Selection | None) -> str:
-    """Return how many seem wrong, and what the sample weights make of it: power 1 is unbiased."""
-    if selection is None or (selection.contradicted_share is None and selection.weight_exponent is None):
-        return UNKNOWN
-    power = (
-        "" if selection.weight_exponent is None else f"   sample weights to the power {selection.weight_exponent:.2g}"
-    )
-    return f"{ratio(selection.contradicted_share)} contradict the model{power}"
+def _labels(selection: Selection | None, ledger: SampleLedger | None) -> str:
+    """Return how many seem wrong or came late, and what the sample weights make of it: power 1 is unbiased."""
+    parts = []
+    if selection is not None and not (selection.contradicted_share is None and selection.weight_exponent is None):
+        parts.append(f"{ratio(selection.contradicted_share)} contradict the model")
+    if ledger is not None and (ledger.pending_label_count or ledger.expired_count or ledger.orphan_label_count):
+        parts.append(
+            f"{count(ledger.pending_label_count)} awaited, {count(ledger.expired_count)} expired,"
+            f" {count(ledger.orphan_label_count)} orphaned"
+        )
+    if selection is not None and selection.weight_exponent is not None:
+        parts.append(f"sample weights to the power {selection.weight_exponent:.2g}")
+    return "   ".join(parts) or UNKNOWN
 
 
 def _margin(half_width: float | None, digits: int) -> str:
