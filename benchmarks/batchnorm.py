@@ -1,7 +1,7 @@
 """BatchNorm with batches of ten that selection has skewed: which statistics to train with, and to score with.
 
     python -m benchmarks.batchnorm [--data digits|fashion-mnist|FILE.npz|FOLDER] [--rounds 400] [--seeds 3]
-        [--architecture mobilenet_v1] [--variants "momentum 0.1,group"]
+        [--architecture mobilenet_v1] [--variants "momentum 0.1,group"] [--budget MINUTES]
 
 Runs the real selection (C-IS exact, unbiased weights) and the real learner, one process and one thread; MobileNetV1 has
 a quarter of its width. Every variant sees the same stream, window for window. Prints one Markdown row per variant:
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from benchmarks.measure import repeats
 from titand.demo.data import Dataset, load
 from titand.learning.evaluation import Evaluation, evaluate
 from titand.learning.models.split import SplitModel
@@ -55,8 +56,9 @@ class WeightedBatchNorm(nn.BatchNorm2d):
         mean = (share * x).sum((0, 2, 3), keepdim=True)
         variance = (share * (x - mean).square()).sum((0, 2, 3), keepdim=True)
         with torch.no_grad():
-            self.running_mean.lerp_(mean.flatten(), self.momentum)
-            self.running_var.lerp_(variance.flatten(), self.momentum)
+            for running, now in ((self.running_mean, mean), (self.running_var, variance)):
+                if running is not None and self.momentum is not None:
+                    running.lerp_(now.flatten(), self.momentum)
         scale = torch.rsqrt(variance + self.eps) * self.weight.view(1, -1, 1, 1)
         return (x - mean) * scale + self.bias.view(1, -1, 1, 1)
 
@@ -76,6 +78,13 @@ class Arm:
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
     """Return the BatchNorm layers."""
     return [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+def weigh(model: nn.Module, sample_weight: Tensor | None) -> None:
+    """Tell the layers whose statistics are weighted."""
+    for layer in norms(model):
+        if isinstance(layer, WeightedBatchNorm):
+            layer.sample_weight = sample_weight
 
 
 def nothing(model: nn.Module, candidate: Tensor) -> None:
@@ -160,7 +169,7 @@ def run(data: Dataset, architecture: str, variant: str, seed: int, rounds: int) 
     arm = make_arm(data, architecture, seed, variant)
 
     def judge() -> Evaluation:
-        batches = zip(test_x.split(250), test_label.split(250), strict=True)
+        batches = zip(torch.split(test_x, 250), torch.split(test_label, 250), strict=True)
         return evaluate(arm.model, batches, len(data.train.class_names))
 
     for round in range(1, rounds + 1):
@@ -169,8 +178,7 @@ def run(data: Dataset, architecture: str, variant: str, seed: int, rounds: int) 
         x, its_label = preprocess(images(data.train.input[row.numpy()])), label[row]
         draw = select(arm.model, x, its_label, label[window], len(data.train.class_names), draw_chance)
         arm.before_step(arm.model, x)
-        for layer in norms(arm.model):
-            layer.sample_weight = draw.sample_weight
+        weigh(arm.model, draw.sample_weight)
         report = arm.learner.step(x[draw.index], its_label[draw.index], draw.sample_weight, round)
         arm.not_finite += not report.finite
         if round in (rounds // 4, rounds // 2, rounds):
@@ -188,9 +196,9 @@ def run(data: Dataset, architecture: str, variant: str, seed: int, rounds: int) 
 def renew(model: SplitModel, x: Tensor) -> None:
     """Measure all statistics anew."""
     with evaluating(model):
+        weigh(model, None)
         for layer in norms(model):
             layer.reset_running_stats()
-            layer.sample_weight = None
             layer.momentum = None  # a plain average
             layer.train()
         model(x)
@@ -210,27 +218,30 @@ VARIANTS = {
 
 def main() -> None:
     """Run all variants and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--architecture", default="mobilenet_v1")
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--budget", type=float, default=60.0, help="minutes after which no further seed is begun")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = load(options.data)
     quarter, half = options.rounds // 4, options.rounds // 2
-    title = f"{options.architecture}, {data.name}, {options.seeds} seeds"
+    variants = options.variants.split(",")
+    title = f"{options.architecture}, {data.name}, at most {options.seeds} seeds"
     print(f"| {title} | {quarter} | {half} | {options.rounds} | fresh | worst loss | CPU s |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for variant in options.variants.split(","):
+    for variant in variants:
         start = time.process_time()
-        arms = [run(data, options.architecture, variant, seed, options.rounds) for seed in range(options.seeds)]
+        seeds = repeats(options.seeds, options.budget / len(variants))
+        arms = [run(data, options.architecture, variant, seed, options.rounds) for seed in seeds]
         cells = [spread([arm.accuracy[i] for arm, _ in arms]) for i in range(3)]
         cells += [spread([fresh for _, fresh in arms]), f"{max(max(arm.loss) for arm, _ in arms):.3g}"]
         lost = sum(arm.not_finite for arm, _ in arms)
         note = f", {lost} steps not finite" if lost else ""
-        seconds = (time.process_time() - start) / options.seeds
+        seconds = (time.process_time() - start) / len(arms)
         print(f"| {VARIANTS[variant]}{note} | {' | '.join(cells)} | {seconds:.0f} |", flush=True)
 
 

@@ -60,8 +60,8 @@ def batch_of(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
             text = argument.encode("latin-1") if isinstance(argument, str) else argument
             pixels = max(pixels, text, key=len)
             in_labels = text == b"labels"
-        elif in_labels and opcode.name in ("BININT1", "BININT", "INT"):
-            labels.append(int(argument))
+        elif in_labels and isinstance(argument, int) and opcode.name in ("BININT1", "BININT", "INT"):
+            labels.append(argument)
     image = np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32)
     return image, np.array(labels, np.int64)
 

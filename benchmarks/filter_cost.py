@@ -1,6 +1,6 @@
 """What the coarse filter costs per sample, beside scoring the sample in full, per model.
 
-    python -m benchmarks.filter_cost [--models ...] [--repeats 15]
+    python -m benchmarks.filter_cost [--models ...] [--repeats 15] [--budget MINUTES]
 
 Stage one on a micro-batch of 32 arrivals, for two rules: "stratified" (the default; needs no feature) and "predicted"
 (first block and early exit). Scoring is one full forward pass of 30 candidates with everything that C-IS needs of it.
@@ -9,14 +9,14 @@ One thread; the three alternate. The paper has 1/6.5 to 1/94 for filter over C-I
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from benchmarks.measure import publish, summary
+from benchmarks import measure
+from benchmarks.measure import summary
 from benchmarks.models import MODELS, config_of
 from titand.learning import scoring
 from titand.learning.models.zoo import build
@@ -28,19 +28,20 @@ ARRIVALS, CANDIDATES = 32, 30
 
 def main() -> None:
     """Run and publish."""
-    parser = argparse.ArgumentParser()
+    parser = measure.parser(__doc__)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(1)
     result = {}
-    for name in options.models.split(","):
-        result[name] = _measure(name, options.repeats)
+    names = options.models.split(",")
+    for name in names:
+        result[name] = _measure(name, options.repeats, options.budget / len(names))
         print(name, {key: value["median"] for key, value in result[name].items()}, flush=True)
-    publish("filter_cost", "python -m benchmarks.filter_cost", result)
+    measure.publish("filter_cost", options.folder, result)
 
 
-def _measure(name: str, repeats: int) -> dict[str, Any]:
+def _measure(name: str, repeats: int, minutes: float) -> dict[str, Any]:
     spec = config_of(name).model_spec
     model = build(spec, 0).eval()
     generator = torch.Generator().manual_seed(0)
@@ -66,7 +67,7 @@ def _measure(name: str, repeats: int) -> dict[str, Any]:
         LastLayerGradient(residual, forward.hidden).gram()
 
     times: dict[str, list[float]] = {"stratified": [], "predicted": [], "score": []}
-    for _ in range(repeats):
+    for _ in measure.repeats(repeats, minutes):
         times["stratified"].append(_seconds(stratified) / ARRIVALS)
         times["predicted"].append(_seconds(predicted) / ARRIVALS)
         times["score"].append(_seconds(score) / CANDIDATES)

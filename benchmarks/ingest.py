@@ -1,6 +1,6 @@
 """Ingestion: samples per second into the arena, and what they cost, beside a raw socket in the same run.
 
-    python -m benchmarks.ingest [--rounds 5] [--seconds 2]
+    python -m benchmarks.ingest [--rounds 5] [--seconds 2] [--budget MINUTES]
 
 The front runs as it does in the daemon, alone; another process empties the arena as the selector would. The client
 pushes 3 x 32 x 32 bytes in batches of 32 over the bidirectional stream. In between, as many bytes go through a bare
@@ -9,7 +9,6 @@ Unix socket, one `send` and one `recv_into` per sample. CPU time is the server's
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -19,9 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.context import ForkProcess
 
 import titan
-from benchmarks.measure import cpu_seconds, memory_megabytes, publish, summary
+from benchmarks import measure
+from benchmarks.measure import cpu_seconds, memory_megabytes, summary
 from titand.clock import SystemClock
 from titand.config import config_from_json, config_to_json
 from titand.runtime.arena import FILLED, FILTERED, Arena, ArenaLayout, create_arena
@@ -37,7 +38,7 @@ CONFIG = """{"model": {"architecture": "mobilenet_v1", "labels": ["a", "b", "c"]
 
 def main() -> None:
     """Run and publish."""
-    parser = argparse.ArgumentParser()
+    parser = measure.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args()
@@ -47,7 +48,7 @@ def main() -> None:
         try:
             address = f"unix:{folder}/titand.sock"
             _push(address, 0.5, front.pid)
-            for _ in range(options.rounds):
+            for _ in measure.repeats(options.rounds, options.budget):
                 pushed.append(_push(address, options.seconds, front.pid))
                 raw.append(_raw(folder, options.seconds))
         finally:
@@ -63,10 +64,10 @@ def main() -> None:
         "server_cpu_over_raw": summary([a[1] / b[1] for a, b in zip(pushed, raw, strict=True)]),
         "front_anon_megabytes": max(run[3] for run in pushed),
     }
-    publish("ingest", "python -m benchmarks.ingest", result)
+    measure.publish("ingest", options.folder, result)
 
 
-def _start_front(folder: str) -> tuple[subprocess.Popen[bytes], multiprocessing.Process]:
+def _start_front(folder: str) -> tuple[subprocess.Popen[bytes], ForkProcess]:
     clock = SystemClock()
     config = config_from_json(CONFIG % folder)
     arena = create_arena(ArenaLayout.fitting(config.ingest.arena_bytes, SAMPLE, 256, 16384))

@@ -1,18 +1,38 @@
-"""What every benchmark here needs: CPU time of processes, medians with spread, a result on file."""
+"""What every benchmark here needs: a budget, CPU time of processes, medians with spread, a result on file."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+def parser(text: str | None) -> argparse.ArgumentParser:
+    """Return a parser with what every benchmark takes: how long, and where the result goes."""
+    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--budget", type=float, default=60.0, help="minutes after which nothing is measured once more")
+    made.add_argument("--folder", type=Path, default=RESULTS, help="of the result; by default that of the kept ones")
+    return made
+
+
+def repeats(most: int, minutes: float) -> Iterator[int]:
+    """Yield 0, 1, ... up to `most` numbers; fewer when the time is up, but the first in any case."""
+    deadline = time.monotonic() + 60 * minutes
+    for number in range(most):
+        if number and time.monotonic() >= deadline:
+            return
+        yield number
 
 
 def cpu_seconds(pid: int) -> float:
@@ -61,9 +81,10 @@ def revision() -> str:
     return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
-def publish(name: str, command: str, result: Mapping[str, Any]) -> None:
-    """Print a result, and keep it under benchmarks/results."""
-    RESULTS.mkdir(exist_ok=True)
+def publish(name: str, folder: Path, result: Mapping[str, Any]) -> None:
+    """Print a result, and keep it in a folder with the command that gave it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = " ".join([f"python -m benchmarks.{name}", *sys.argv[1:]])
     body = {"command": command, "revision": revision(), "machine": machine(), **result}
-    (RESULTS / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
     print(json.dumps(result, indent=1))

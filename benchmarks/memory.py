@@ -1,6 +1,6 @@
 """Memory of the whole service over a bare training loop of the same model, and where it goes.
 
-    python -m benchmarks.memory [--models mlp,mobilenet_v1] [--rounds 60]
+    python -m benchmarks.memory [--models mlp,mobilenet_v1] [--rounds 60] [--budget MINUTES]
 
 Both in 10^6 bytes of private pages plus shared memory, shared pages divided among their sharers (`Pss_Anon` +
 `Pss_Shmem`); file pages, mostly libtorch, are left out as they are clean and the same for both. The bare loop is the
@@ -9,7 +9,6 @@ learner alone on random batches, in a process that imports nothing of the runtim
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 
 import titan
-from benchmarks.measure import memory_megabytes, publish
+from benchmarks import measure
+from benchmarks.measure import memory_megabytes
 from benchmarks.models import MODELS, config_of, random_samples
 from benchmarks.service import running
 
@@ -48,12 +48,13 @@ print(kinds["anon"] + kinds["shared"])
 
 def main() -> None:
     """Run and publish."""
-    parser = argparse.ArgumentParser()
+    parser = measure.parser(__doc__)
     parser.add_argument("--models", default="mlp,mobilenet_v1")
     parser.add_argument("--rounds", type=int, default=60)
     options = parser.parse_args()
     result: dict[str, Any] = {}
-    for name in options.models.split(","):
+    names = options.models.split(",")
+    for name in (names[number] for number in measure.repeats(len(names), options.budget)):
         bare = _bare(name, options.rounds)
         by_process = _service(name, options.rounds)
         whole = sum(sum(kinds.values()) for kinds in by_process.values())
@@ -64,7 +65,7 @@ def main() -> None:
             "by_process": by_process,
         }
         print(name, round(bare, 1), round(whole, 1), round(whole - bare, 1), flush=True)
-    publish("memory", "python -m benchmarks.memory", result)
+    measure.publish("memory", options.folder, result)
 
 
 def _bare(name: str, rounds: int) -> float:

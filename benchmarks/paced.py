@@ -1,6 +1,6 @@
 """What 1,000 samples a second cost while training runs: the front's share of a core, and send to acknowledgement.
 
-    python -m benchmarks.paced [--seconds 20] [--runs 3] [--model mobilenet_v1]
+    python -m benchmarks.paced [--seconds 20] [--runs 3] [--model mobilenet_v1] [--budget MINUTES]
 
 The whole daemon with training and selection at work; one producer pushes 3 x 32 x 32 bytes, 32 in a batch, evenly
 paced. Latency is from handing a batch to the client until its acknowledgement has come back, taken on the raw stream.
@@ -8,7 +8,6 @@ paced. Latency is from handing a batch to the client until its acknowledgement h
 
 from __future__ import annotations
 
-import argparse
 import os
 import queue
 import statistics
@@ -18,7 +17,8 @@ from collections.abc import Iterator
 import grpc
 
 import titan
-from benchmarks.measure import cpu_seconds, publish, summary
+from benchmarks import measure
+from benchmarks.measure import cpu_seconds, summary
 from benchmarks.models import MODELS
 from benchmarks.service import Service, running
 from titan.v1 import sample_service_pb2 as pb
@@ -29,13 +29,13 @@ SAMPLE, BATCH, RATE = 3 * 32 * 32, 32, 1000
 
 def main() -> None:
     """Run and publish."""
-    parser = argparse.ArgumentParser()
+    parser = measure.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--model", default="mobilenet_v1")
     options = parser.parse_args()
     share, p50, p99, rounds = [], [], [], []
-    for _ in range(options.runs):
+    for _ in measure.repeats(options.runs, options.budget):
         plain = {"model": MODELS[options.model], "training": {"learning_rate": 0.005}, "round": {"min_samples": 100}}
         with running(plain) as service:
             front = service.pids()["front"]
@@ -54,7 +54,7 @@ def main() -> None:
         "latency_p99_ms": summary(p99),
         "rounds_per_second": summary(rounds),
     }
-    publish("paced", "python -m benchmarks.paced", result)
+    measure.publish("paced", options.folder, result)
 
 
 def _rounds(service: Service) -> int:

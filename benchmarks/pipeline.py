@@ -1,6 +1,6 @@
 """Round time with selection running in parallel over training alone, per model, one core each; and the hand-over.
 
-    python -m benchmarks.pipeline [--models mlp,mobilenet_v1,...] [--seconds 8] [--pairs 3]
+    python -m benchmarks.pipeline [--models mlp,mobilenet_v1,...] [--seconds 8] [--pairs 3] [--budget MINUTES]
 
 A: the trainer's core in a process on ready batches, nothing else running. B: the two worker processes of the daemon,
 trainer pinned to core 0 and selector to core 1, the arena kept full. C: as A, beside a stranger on core 1 that runs
@@ -10,7 +10,6 @@ The three alternate. All do the same rounds: copy the state, gather, forward, ba
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -23,7 +22,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import publish, summary
+from benchmarks import measure
+from benchmarks.measure import summary
 from benchmarks.models import MODELS, config_of, random_samples
 from benchmarks.service import pin
 from titand.clock import SystemClock
@@ -45,15 +45,16 @@ CLOCK = SystemClock()
 
 def main() -> None:
     """Run and publish."""
-    parser = argparse.ArgumentParser()
+    parser = measure.parser(__doc__)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     result: dict[str, Any] = {}
-    for name in options.models.split(","):
+    names = options.models.split(",")
+    for name in names:
         alone, together, stranger, handover, select = [], [], [], [], []
-        for _ in range(options.pairs):
+        for _ in measure.repeats(options.pairs, options.budget / len(names)):
             alone.append(_alone(name, options.seconds))
             stranger.append(_beside_a_stranger(name, options.seconds))
             round_seconds, stages, selector = _together(name, options.seconds)
@@ -70,12 +71,18 @@ def main() -> None:
             "handover_ms": summary([value * 1e3 for value in handover]) if handover else None,
         }
         print(name, result[name], flush=True)
-    publish("pipeline", "python -m benchmarks.pipeline", result)
+    measure.publish("pipeline", options.folder, result)
 
 
 def _config(name: str, folder: str) -> Config:
     service = {"state_directory": folder, "runtime_directory": folder, "log_level": "error"}
-    return config_of(name, service=service, evaluation={"held_out_ratio": 0.0}, storage={"checkpoint_seconds": 1e6})
+    return config_of(
+        name,
+        service=service,
+        selection={"horizon_rounds": 0},  # the stream is noise: selection would come to rest, as it should
+        evaluation={"held_out_ratio": 0.0},
+        storage={"checkpoint_seconds": 1e6},
+    )
 
 
 def _alone(name: str, seconds: float) -> float:
@@ -91,8 +98,8 @@ def _beside_a_stranger(name: str, seconds: float) -> float:
     """Return the mean round time beside a process that shares nothing but the machine."""
     command = [sys.executable, "-c", f"from benchmarks.pipeline import forward_passes; forward_passes({name!r})"]
     stranger = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE)
+    assert stranger.stdout is not None
     try:
-        assert stranger.stdout is not None
         stranger.stdout.readline()
         return _alone(name, seconds)
     finally:
@@ -127,7 +134,8 @@ def rounds(name: str, seconds: float) -> float:
         worker = build_trainer(around)
         worker.begin(None, 0)
         generator = torch.Generator().manual_seed(0)
-        times, end = [], time.perf_counter() + seconds
+        times: list[float] = []
+        end = time.perf_counter() + seconds
         while time.perf_counter() < end or len(times) < 5:
             slots = torch.randint(0, SLOTS, (10,), generator=generator).tolist()
             arena.mark(slots, SELECTED)

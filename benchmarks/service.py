@@ -38,7 +38,8 @@ class Service:
         with titan.Client(self.address) as client:
             while True:
                 with contextlib.suppress(titan.Unreachable):  # it is still starting
-                    processes = {p.name: p.pid for p in client.training().daemon.processes if p.pid}
+                    daemon = client.training().daemon
+                    processes = {p.name: p.pid for p in daemon.processes if p.pid} if daemon else {}
                     if {"front", "zygote", "selector", "trainer", "telemetry"} <= processes.keys():
                         return {"supervisor": self.pid, **processes}
                 time.sleep(0.05)

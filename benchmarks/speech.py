@@ -95,7 +95,8 @@ def log_mel(sound: Values) -> Values:
 
 def bands() -> NDArray[np.float64]:
     """Return the triangles: [40, 257] weights of the frequencies of a transform of 512 points."""
-    mel = np.linspace(*(2595 * np.log10(1 + np.array([20.0, RATE / 2]) / 700)), BANDS + 2)
+    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (20.0, RATE / 2))
+    mel = np.linspace(lowest, highest, BANDS + 2)
     corner = 700 * (10 ** (mel / 2595) - 1)
     frequency = np.fft.rfftfreq(512, 1 / RATE)
     low, centre, high = corner[:-2, None], corner[1:-1, None], corner[2:, None]

@@ -1,11 +1,10 @@
 """How soon the first sample is accepted after a start, how soon the first round ends, and how long `status` takes.
 
-python -m benchmarks.start [--runs 7]
+python -m benchmarks.start [--runs 7] [--budget MINUTES]
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
@@ -14,19 +13,20 @@ from pathlib import Path
 import numpy as np
 
 import titan
-from benchmarks.measure import publish, summary
+from benchmarks import measure
+from benchmarks.measure import summary
 from benchmarks.models import MODELS
 from benchmarks.service import running
 
 
 def main() -> None:
     """Run and publish."""
-    parser = argparse.ArgumentParser()
+    parser = measure.parser(__doc__)
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
     accepted, trained, status, python = [], [], [], []
     data, labels = np.zeros((100, 3, 32, 32), dtype=np.uint8), [0] * 100
-    for _ in range(options.runs):
+    for _ in measure.repeats(options.runs, options.budget):
         with running({"model": MODELS["mobilenet_v1"]}) as service, titan.Client(service.address) as client:
             client.push(data[0], 0)
             client.flush(30)
@@ -40,9 +40,9 @@ def main() -> None:
             status.append(
                 _wall([str(Path(sys.executable).parent / "titanctl"), "--address", service.address, "status"])
             )
-    publish(
+    measure.publish(
         "start",
-        "python -m benchmarks.start",
+        options.folder,
         {
             "first_accepted_seconds": summary(accepted),
             "first_round_seconds": summary(trained),
