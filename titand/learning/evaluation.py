@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +23,13 @@ class Evaluation:
         class_counts: samples of each class.
         correct_counts: of these, predicted right.
         loss_sum: of the cross-entropy over all samples.
+        mistakes: how many samples of one class were taken for another, by (label, predicted).
     """
 
     class_counts: tuple[int, ...]
     correct_counts: tuple[int, ...]
     loss_sum: float
+    mistakes: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property
     def sample_count(self) -> int:
@@ -54,8 +57,39 @@ class Evaluation:
         """Mean cross-entropy; None without samples."""
         return self.loss_sum / self.sample_count if self.sample_count else None
 
+    def confusions(self, most: int = 100) -> list[list[int]]:
+        """Return what was taken for what, [label, predicted, how many], the most frequent first."""
+        ranked = sorted(self.mistakes.items(), key=lambda item: (-item[1], item[0]))
+        return [[label, predicted, count] for (label, predicted), count in ranked[:most]]
 
-@torch.inference_mode()
+
+def count_answers(label: Sequence[int], predicted: Sequence[int], loss_sum: float, class_count: int) -> Evaluation:
+    """Compare answers with the truth.
+
+    >>> found = count_answers([0, 1, 1], [0, 0, 1], 0.9, class_count=2)
+    >>> found.class_counts, found.correct_counts, found.mistakes
+    ((1, 2), (1, 1), {(1, 0): 1})
+    """
+    pairs = Counter(zip(label, predicted, strict=True))
+    present, correct = Counter(label), [pairs[each, each] for each in range(class_count)]
+    mistakes = {pair: count for pair, count in pairs.items() if pair[0] != pair[1]}
+    return Evaluation(tuple(present[each] for each in range(class_count)), tuple(correct), loss_sum, mistakes)
+
+
+def total(parts: Iterable[Evaluation]) -> Evaluation:
+    """Return evaluations of one or more sets of samples as one of all of them."""
+    listed = list(parts)
+    mistakes: Counter[tuple[int, int]] = Counter()
+    for part in listed:
+        mistakes.update(part.mistakes)
+    return Evaluation(
+        tuple(map(sum, zip(*(part.class_counts for part in listed), strict=True))),
+        tuple(map(sum, zip(*(part.correct_counts for part in listed), strict=True))),
+        sum(part.loss_sum for part in listed),
+        dict(mistakes),
+    )
+
+
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], class_count: int) -> Evaluation:
     """Predict batch by batch and count.
 
@@ -64,17 +98,29 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], class_c
         batches: of normalised input [N, *shape] and labels [N] int64.
         class_count: C.
     """
-    count = torch.zeros(class_count, dtype=torch.int64)
-    correct = torch.zeros(class_count, dtype=torch.int64)
+    truth: list[int] = []
+    answers: list[int] = []
     loss = 0.0
+    for x, label in batches:
+        predicted, some = predict(model, x, label)
+        truth += label.tolist()
+        answers += predicted
+        loss += some
+    return count_answers(truth, answers, loss, class_count)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, x: Tensor, label: Tensor) -> tuple[list[int], float]:
+    """Return the likeliest class of each sample, and the sum of the cross-entropies.
+
+    Args:
+        model: maps [N, *shape] to logits [N, C]; it is in evaluation mode for the call.
+        x: normalised input [N, *shape].
+        label: [N] int64.
+    """
     with evaluating(model):
-        for x, label in batches:
-            logits = model(x)
-            right = label[logits.argmax(1) == label]
-            count += torch.bincount(label, minlength=class_count).cpu()
-            correct += torch.bincount(right, minlength=class_count).cpu()
-            loss += nn.functional.cross_entropy(logits, label, reduction="sum").item()
-    return Evaluation(tuple(count.tolist()), tuple(correct.tolist()), loss)
+        logits = model(x)
+    return logits.argmax(1).tolist(), nn.functional.cross_entropy(logits, label, reduction="sum").item()
 
 
 def wilson_interval(success_count: int, count: int, z: float = Z_95) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from titand.learning.evaluation import Evaluation
+from titand.learning.evaluation import Evaluation, total
 from titand.runtime.arena import HELD_OUT, RELEASED, Arena
 
 PORTION = 16  # samples asked per round during a sweep: about a tenth of the candidates' cost
@@ -94,13 +94,5 @@ class HeldOut:
         if present:
             self._partial.append(ask(present))
         if not self._pending and self._partial:
-            self.latest = Sweep(_sum(self._partial), version)
+            self.latest = Sweep(total(self._partial), version)
             self._partial = []
-
-
-def _sum(parts: Sequence[Evaluation]) -> Evaluation:
-    return Evaluation(
-        tuple(map(sum, zip(*(part.class_counts for part in parts), strict=True))),
-        tuple(map(sum, zip(*(part.correct_counts for part in parts), strict=True))),
-        sum(part.loss_sum for part in parts),
-    )
