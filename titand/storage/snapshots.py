@@ -111,6 +111,7 @@ class SnapshotStore:
                 for each in existing:
                     if each.round == round and self._holds(each, written):
                         shutil.rmtree(partial)
+                        sync_folder(self.folder)  # whoever made it may have been killed before this
                         return each
                 # A damaged one keeps its name: it is never overwritten.
                 name = next(free for free in _names(round) if not (self.folder / free).exists())
@@ -157,13 +158,15 @@ class SnapshotStore:
         Raises:
             NotFound: SNAPSHOT_NOT_FOUND.
             CorruptFile: its manifest is not what was written.
+            StorageError: the disk refuses.
         """
         folder = self._folder_of(name)
-        try:
-            plain = read_manifest(folder / MANIFEST)
-            exports = [read_manifest(path) for path in sorted(folder.glob("*.json")) if path.name != MANIFEST]
-        except FileNotFoundError as error:
-            raise _missing(folder / MANIFEST) from error
+        with refusals_of(folder):
+            try:
+                plain = read_manifest(folder / MANIFEST)
+                exports = [read_manifest(path) for path in sorted(folder.glob("*.json")) if path.name != MANIFEST]
+            except FileNotFoundError as error:
+                raise _missing(folder / MANIFEST) from error
         snapshot = snapshot_from_plain(plain, exports, folder / MANIFEST)
         if snapshot.name != name:
             raise corrupt(folder / MANIFEST, f"it is the manifest of {snapshot.name}")
@@ -176,25 +179,26 @@ class SnapshotStore:
             NotFound: SNAPSHOT_NOT_FOUND or EXPORT_NOT_FOUND.
             InvalidRequest: OFFSET_OUT_OF_RANGE.
             CorruptFile: the size is not what the manifest says.
+            StorageError: the disk refuses.
         """
         expected = _expected(self.get(name), file)
         path = self.folder / name / file
-        try:
-            opened = FileIO(path)
-        except FileNotFoundError as error:
-            raise _missing(path) from error
-        size = opened.seek(0, 2)
-        if size != expected.size_bytes:
-            opened.close()
-            raise corrupt(path, f"it has {size} bytes, the manifest says {expected.size_bytes}")
-        if not 0 <= offset_bytes <= size:
-            opened.close()
-            raise InvalidRequest(
-                "OFFSET_OUT_OF_RANGE",
-                f"Offset {offset_bytes} is outside {file} of {size} bytes.",
-                "Delete the partial file and begin at 0.",
-            )
-        opened.seek(offset_bytes)
+        with refusals_of(path), contextlib.ExitStack() as until_checked:
+            try:
+                opened = until_checked.enter_context(FileIO(path))
+            except FileNotFoundError as error:
+                raise _missing(path) from error
+            size = opened.seek(0, 2)
+            if size != expected.size_bytes:
+                raise corrupt(path, f"it has {size} bytes, the manifest says {expected.size_bytes}")
+            if not 0 <= offset_bytes <= size:
+                raise InvalidRequest(
+                    "OFFSET_OUT_OF_RANGE",
+                    f"Offset {offset_bytes} is outside {file} of {size} bytes.",
+                    "Delete the partial file and begin at 0.",
+                )
+            opened.seek(offset_bytes)
+            until_checked.pop_all()
         return opened
 
     def verify(self, name: str) -> Snapshot:
@@ -203,6 +207,7 @@ class SnapshotStore:
         Raises:
             NotFound: SNAPSHOT_NOT_FOUND.
             CorruptFile: a file is not what was written.
+            StorageError: the disk refuses.
         """
         snapshot = self.get(name)
         for file in (MODEL_FILE, *(export.file for export in snapshot.exports)):
@@ -212,12 +217,14 @@ class SnapshotStore:
                     raise corrupt(path, "it fails its checksum")
         return snapshot
 
-    def add_export(self, name: str, format: str, file: str, chunks: Iterable[Buffer]) -> Export:
+    def add_export(
+        self, name: str, format: str, file: str, chunks: Iterable[Buffer], expected_bytes: int = 0
+    ) -> Export:
         """Put a derived file beside a snapshot's model; durable on return. One that is there stays.
 
         Raises:
             NotFound: SNAPSHOT_NOT_FOUND.
-            StorageError: the disk refuses.
+            StorageError: the disk refuses; nothing is left behind.
             ValueError: `file` is no plain name, or one that the snapshot uses itself.
         """
         if not FILE_NAME.fullmatch(file) or file in (MODEL_FILE, MANIFEST):
@@ -226,11 +233,15 @@ class SnapshotStore:
             if there.file == file:
                 return there
         path = self.folder / name / file
+        manifest = path.with_name(f"{file}.json")
         try:
-            written = publish(path, chunks)
+            written = publish(path, chunks, expected_bytes)
             export = Export(format, file, written.size_bytes, written.sha256)
-            publish(path.with_name(f"{file}.json"), [encode_manifest(asdict(export))])
+            publish(manifest, [encode_manifest(asdict(export))])
         except StorageError as error:
+            with contextlib.suppress(OSError):
+                for each in (manifest, path):  # what the manifest speaks of goes last
+                    each.unlink(missing_ok=True)
             if not path.parent.is_dir():  # deleted meanwhile
                 raise _not_found(name) from error
             raise
