@@ -151,7 +151,7 @@ class Daemon:
             training = self.training()
             if training is not None and wanted(training):
                 return training
-            assert not self._ends_within(MOMENT), f"the daemon ended:\n{self.log()}"
+            assert not self.ends_within(MOMENT), f"the daemon ended:\n{self.log()}"
         raise AssertionError(f"not within {seconds:.0f} s:\n{training}\n{self.log()}")
 
     def until_log(self, text: str, seconds: float = SECONDS) -> str:
@@ -161,11 +161,12 @@ class Daemon:
             for line in self.log().splitlines():
                 if text in line:
                     return line
-            if self._ends_within(MOMENT) and text not in self.log():
+            if self.ends_within(MOMENT) and text not in self.log():
                 break
         raise AssertionError(f"no line with {text!r}:\n{self.log()}")
 
-    def _ends_within(self, seconds: float) -> bool:
+    def ends_within(self, seconds: float) -> bool:
+        """Wait so long for its end; return whether it came."""
         assert self.process is not None
         if self.process.poll() is not None:
             return True

@@ -1,0 +1,49 @@
+"""The daemon's processes as the kernel sees them, whatever the daemon says of itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from tests.e2e.daemon import WORKERS
+
+PROCESSES = ("front", "zygote", "telemetry", *WORKERS)
+TOGETHER = {  # who ends with whom
+    "front": ("front",),
+    "telemetry": ("telemetry",),
+    "zygote": ("zygote", *WORKERS),
+    "selector": WORKERS,
+    "trainer": WORKERS,
+}
+
+
+def family_of(supervisor: int) -> dict[str, int]:
+    """Return the process ids of a supervisor's descendants, by name; those that are dying are not among them."""
+    found: dict[str, int] = {}
+    parents = [supervisor]
+    while parents:
+        for child in _children_of(parents.pop()):
+            name, state = _name_and_state(child)
+            parents.append(child)
+            if state not in ("Z", "X", ""):
+                found.update({each: child for each in PROCESSES if f"titand-{each}"[:15] == name})
+    return found
+
+
+def _children_of(pid: int) -> list[int]:
+    try:
+        return [
+            int(child) for task in os.listdir(f"/proc/{pid}/task")
+            for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+        ]  # fmt: skip
+    except OSError:
+        return []
+
+
+def _name_and_state(pid: int) -> tuple[str, str]:
+    try:
+        match = re.search(r"\((.*)\) (\w)", Path(f"/proc/{pid}/stat").read_text())
+    except OSError:
+        return "", ""
+    return (match[1], match[2]) if match else ("", "")

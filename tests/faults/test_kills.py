@@ -1,0 +1,96 @@
+"""kill -9 of any process at any moment under load: service is back by itself, and no acknowledged sample is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.e2e.daemon import health_of, process_of
+from tests.faults.processes import PROCESSES, TOGETHER, family_of
+from tests.faults.witness import witnessed
+
+WEIGHTS = {"front": 27, "selector": 25, "trainer": 20, "telemetry": 20, "zygote": 8}  # torch takes seconds to import
+AGAIN = 0.7  # chance that another one is killed before the last is back
+LONGEST_PAUSE = 0.2
+
+
+class Reaper:
+    """Kills at random, and measures how long whoever was killed alone takes to be back.
+
+    Args:
+        books: checked at each look.
+        seed: of its choices.
+    """
+
+    def __init__(self, books, seed: int) -> None:
+        self._books = books
+        self._chance = random.Random(seed)
+        self._dead: set[int] = set()
+        self.kills = dict.fromkeys(PROCESSES, 0)
+        self.recoveries: dict[str, list[float]] = {name: [] for name in PROCESSES}
+
+    def kill(self, count: int) -> None:
+        """Kill so many."""
+        while sum(self.kills.values()) < count:
+            self._books.pass_time(self._chance.uniform(0, LONGEST_PAUSE))
+            killed = [self._kill_one()]
+            while self._chance.random() < AGAIN:
+                killed.append(self._kill_one())
+            for name, since in killed:
+                self._await(name)
+                if len(killed) == 1:
+                    self.recoveries[name].append(time.monotonic() - since)
+
+    def _kill_one(self) -> tuple[str, float]:
+        alive = self._books.until(self._alive)
+        name = self._chance.choices(sorted(alive), [WEIGHTS[each] for each in sorted(alive)])[0]
+        os.kill(alive[name], signal.SIGKILL)
+        self._dead.add(alive[name])
+        self.kills[name] += 1
+        return name, time.monotonic()
+
+    def _await(self, name: str) -> None:
+        """Wait until it has a successor that does its work, and so have those that ended with it."""
+        self._books.until(lambda: all(each in self._alive() for each in TOGETHER[name]))
+        self._books.go_on(0 if name in ("front", "telemetry") else 1)
+
+    def _alive(self) -> dict[str, int]:
+        family = family_of(self._books.daemon.pid)
+        return {name: pid for name, pid in family.items() if pid not in self._dead}
+
+
+def print_figures(reaper, books) -> None:
+    """Print what docs/reliability.md publishes."""
+    print(f"\n{sum(reaper.kills.values())} kills, {books.looks} looks at the ledger")
+    for name, seconds in reaper.recoveries.items():
+        ordered = sorted(seconds) or [float("nan")]
+        print(
+            f"  {name:10} {reaper.kills[name]:4} kills, alone {len(seconds):3}:"
+            f" back after p50 {ordered[len(ordered) // 2]:.2f} s, max {ordered[-1]:.2f} s"
+        )
+    for witness in books.witnesses:
+        print(
+            f"  acknowledged {witness.acknowledged} over {witness.connections} connections, lost 0,"
+            f" unheard {witness.unheard}, longest wait {witness.longest_wait:.2f} s"
+        )
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])])
+def test_kills_at_random_under_load_lose_nothing(daemons, tally, count):
+    daemon = daemons({"service.restart_seconds": 0.05}).start()
+    with witnessed(daemon, count=2) as books:
+        reaper = Reaper(books, seed=count)
+        reaper.kill(count)
+    print_figures(reaper, books)
+    training = daemon.quiet()
+    for name, kills in reaper.kills.items():
+        assert process_of(training, name).restart_count >= kills
+        tally[f"kill -9 of the {name}"] += kills
+    assert health_of(training)
+    assert health_of(training) <= {"PROCESS_RESTARTED", "PROCESS_CRASH_LOOP"}
+    assert "Traceback" not in daemon.log()
+    assert daemon.stop() == 0
