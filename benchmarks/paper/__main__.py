@@ -2,6 +2,7 @@
 
     python -m benchmarks.paper run --task har --methods rs,titan --lrs 0.02,0.05 --seeds 5 --rounds 2000 --budget 30
     python -m benchmarks.paper costs --task har
+    python -m benchmarks.paper stability --task har
     python -m benchmarks.paper report
     python -m benchmarks.paper check --budget 10
 
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.measure import machine, revision
-from benchmarks.paper import check, costs, report, store
+from benchmarks.paper import check, costs, report, stability, store
 from benchmarks.paper.jobs import results
 from benchmarks.paper.methods import METHODS
 from benchmarks.paper.settings import Settings
@@ -38,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measured = costs.measure(options.task, options.full)
         costs.write(measured, options.folder / f"costs-{options.task}.json", **origin)
         print(measured)
+        return 0
+    if options.verb == "stability":
+        found = stability.measure(options.task, options.rate, options.seeds)
+        stability.write(found, options.folder / f"stability-{options.task}.json", **origin)
+        print(found)
         return 0
     if options.verb == "check":
         return check.repeat_some(options.folder, options.seed, options.jobs, 60 * options.budget)
@@ -81,6 +87,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     running.add_argument("--decay", type=float, default=0.95)
     running.add_argument("--rule", default="", help="what sets the exponent during the run")
     running.add_argument("--rate-rule", default="", help="what raises the rate with the gain")
+    running.add_argument("--depth", type=_numbers, default=[1], help="blocks that the filter's feature comes out of")
     running.add_argument("--no-delay", action="store_true", help="score each batch right before it is trained on")
     running.add_argument("--full", action="store_true", help="true widths, whole test set")
     running.add_argument("--budget", type=float, default=60.0, help="minutes after which no further run is begun")
@@ -88,13 +95,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     measuring = verbs.add_parser("costs")
     measuring.add_argument("--task", choices=TASKS, default="digits")
     measuring.add_argument("--full", action="store_true", help="true widths")
+    following = verbs.add_parser("stability")
+    following.add_argument("--task", choices=TASKS, default="digits")
+    following.add_argument("--rate", type=float, default=0.05)
+    following.add_argument("--seeds", type=int, default=5)
     reporting = verbs.add_parser("report")
     reporting.add_argument("--page", type=Path, default=report.PAGE)
     checking = verbs.add_parser("check")
     checking.add_argument("--seed", type=int, default=0, help="of which runs are drawn")
     checking.add_argument("--budget", type=float, default=10.0)
     checking.add_argument("--jobs", type=int, default=1)
-    for each in (running, measuring, reporting, checking):
+    for each in (running, measuring, following, reporting, checking):
         each.add_argument("--folder", type=Path, default=store.FOLDER)
     return parser.parse_args(arguments)
 
@@ -103,9 +114,16 @@ def grid(options: argparse.Namespace) -> Iterator[Settings]:
     """Yield the wanted runs, seed by seed, so that what a budget leaves unfinished is the same for all methods."""
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     axes = itertools.product(
-        seeds, options.noise, options.lrs, options.methods, options.candidates, options.beta, options.least
+        seeds,
+        options.noise,
+        options.lrs,
+        options.methods,
+        options.candidates,
+        options.depth,
+        options.beta,
+        options.least,
     )
-    for seed, noise, rate, method, candidates, beta, least in axes:
+    for seed, noise, rate, method, candidates, depth, beta, least in axes:
         kind = METHODS[method]
         yield Settings(
             options.task,
@@ -125,6 +143,7 @@ def grid(options: argparse.Namespace) -> Iterator[Settings]:
             momentum=options.momentum,
             decay=options.decay,
             delay=not options.no_delay,
+            depth=int(depth) if kind.rule == "predicted" else 1,
             full=options.full,
             evaluate_every=options.every,
         )

@@ -15,8 +15,9 @@ from benchmarks.paper.store import Record
 from benchmarks.paper.tasks import TASKS
 
 REFERENCE = "rs"
+DEFAULT = Settings("", "titan-predicted", 0.0, 0, 0, least=0.1, rule="contradiction")  # what the service does
 LEAST_SEEDS = 5  # fewer are shown nowhere: seeds differ by more than methods do
-OWN = ("method", "candidates", "beta", "least", "rule", "rate_rule", "replay", "delay")
+OWN = ("method", "candidates", "beta", "least", "rule", "rate_rule", "replay", "delay", "depth")
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,28 @@ class Arm:
 
     Attributes:
         settings: of its runs, but for rate and seed.
-        curves: by rate; [S, P] smoothed accuracy in percent, row s of seed `seeds[s]`.
+        curves: by rate; [S, P] smoothed accuracy in percent, row s of seed `seeds[rate][s]`.
         averaged: likewise, of the averaged parameters.
-        seeds: common to all rates.
+        seeds: at each rate, in ascending order.
         gain: geometric mean of the variance ratio, at each rate; None where there is none.
     """
 
     settings: Settings
     curves: Mapping[float, Curves]
     averaged: Mapping[float, Curves]
-    seeds: tuple[int, ...]
+    seeds: Mapping[float, tuple[int, ...]]
     gain: Mapping[float, float | None]
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is what the service does."""
+        return all(getattr(self.settings, name) == getattr(DEFAULT, name) for name in OWN)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its method has no option of its own."""
+        plain = Settings("", self.settings.method, 0.0, 0, 0)
+        return all(getattr(self.settings, name) == getattr(plain, name) for name in OWN)
 
     @property
     def title(self) -> str:
@@ -47,6 +59,7 @@ class Arm:
         options += [own.rate_rule] if own.rate_rule else []
         options += [f"replay {own.replay:g}"] if own.replay else []
         options += ["no delay"] if not own.delay else []
+        options += [f"depth {own.depth}"] if own.depth > 1 else []
         return ", ".join([method.title, *options])
 
     def best_rate(self, averaged: bool = False) -> float:
@@ -79,6 +92,25 @@ class Condition:
         parts += [f"rate x {common.decay:g} every {common.decay_rounds} rounds"]
         scale = "full size" if common.full else TASKS[common.task].scale
         return f"{common.task}: " + ", ".join([*parts, scale] if scale else parts)
+
+    @property
+    def name(self) -> str:
+        """A file name that is equal for equal conditions only.
+
+        >>> Condition(Settings("har", "rs", 0.0, 0, 2000, noise=0.2), {}).name
+        'har-rounds-2000-noise-0.2'
+        """
+        plain = self.settings.but(rate=0.0, seed=0).plain()
+        own = {name: value for name, value in plain.items() if name not in ("task", "method", "rate", "seed")}
+        return "-".join([self.settings.task, *(f"{name}-{value}" for name, value in own.items())])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the task as the paper has it: no noise, no imbalance, no order, no momentum."""
+        own = self.settings
+        return self.settings == Settings(
+            own.task, own.method, own.rate, own.seed, own.rounds, full=own.full, evaluate_every=own.evaluate_every
+        )
 
     @property
     def reference(self) -> Arm | None:
@@ -114,13 +146,12 @@ def _arm(settings: Settings, by_rate: Mapping[float, Mapping[int, Record]]) -> A
     rates = sorted(rate for rate, by_seed in by_rate.items() if len(by_seed) >= LEAST_SEEDS)
     if not rates:
         return None
-    seeds = sorted(set.intersection(*(set(by_rate[rate]) for rate in rates)))
-    rows = {rate: [by_rate[rate][seed] for seed in seeds] for rate in rates}
+    rows = {rate: [by_rate[rate][seed] for seed in sorted(by_rate[rate])] for rate in rates}
     return Arm(
         settings,
         {rate: smoothed(np.array([each.curve.accuracy for each in row]) / 100) for rate, row in rows.items()},
         {rate: smoothed(np.array([each.curve.average_accuracy for each in row]) / 100) for rate, row in rows.items()},
-        tuple(seeds),
+        {rate: tuple(sorted(by_rate[rate])) for rate in rates},
         {rate: _geometric([each.curve.gain for each in row]) for rate, row in rows.items()},
     )
 

@@ -1,14 +1,17 @@
-"""Curves as PNG. Importing this needs matplotlib."""
+"""Pictures as PNG. Importing this needs matplotlib."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.paper.arms import Arm, Condition
+from benchmarks.paper.sections import Panel
 from benchmarks.paper.statistics import T_95
 
 matplotlib.use("agg")
@@ -26,7 +29,25 @@ def curves(condition: Condition) -> bytes:
         top = max(float(arm.averaged[arm.best_rate(True)].mean(axis=0).max()) for arm in condition.arms.values())
         axes.set_ylim(max(0.0, top - 25), top + 2)
     figure.axes[0].set_ylabel("accuracy on data never streamed, %")
-    figure.axes[1].legend(fontsize="small")
+    figure.axes[1].legend(fontsize="x-small" if len(condition.arms) > 8 else "small")
+    return png(figure)
+
+
+def panels(wanted: Sequence[Panel]) -> bytes:
+    """Return panels side by side, intervals of 95 % as bars."""
+    figure = Figure(figsize=(4.6 * len(wanted), 3.8), layout="constrained")
+    for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(wanted))), wanted, strict=True):
+        for name, points in panel.lines.items():
+            at = [x for x, _ in points]
+            value = [each.value for _, each in points]
+            bars = [[each.value - each.low for _, each in points], [each.high - each.value for _, each in points]]
+            axes.errorbar(at, value, bars, label=name, linewidth=1.2, capsize=2, marker="o", markersize=3)
+        if panel.is_log:
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+        axes.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="x-small")
     return png(figure)
 
 
@@ -37,11 +58,11 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(axes: object, arm: Arm, condition: Condition, averaged: bool) -> None:
+def _draw(axes: Axes, arm: Arm, condition: Condition, averaged: bool) -> None:
     rate = arm.best_rate(averaged)
     rows = (arm.averaged if averaged else arm.curves)[rate]
     at = condition.settings.evaluate_every * np.arange(1, rows.shape[1] + 1)
     mean = rows.mean(axis=0)
     half = T_95[min(len(rows) - 1, len(T_95)) - 1] * rows.std(axis=0, ddof=1) / len(rows) ** 0.5
-    (line,) = axes.plot(at, mean, label=f"{arm.title}, rate {rate:g}", linewidth=1.2)  # type: ignore[attr-defined]
-    axes.fill_between(at, mean - half, mean + half, color=line.get_color(), alpha=0.15)  # type: ignore[attr-defined]
+    (line,) = axes.plot(at, mean, label=f"{arm.title}, rate {rate:g}", linewidth=1.2)
+    axes.fill_between(at, mean - half, mean + half, color=line.get_color(), alpha=0.15)

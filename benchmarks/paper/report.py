@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.paper import costs, store, tables
+from benchmarks.paper import costs, pictures, store, summary, tables
 from benchmarks.paper.arms import Condition, conditions
+from benchmarks.paper.sections import Section, Table
 
 PAGE = Path(__file__).parents[2] / "docs" / "results-paper.md"
 INTRODUCTION = """\
@@ -26,32 +27,16 @@ method stands at the rate of its own highest final accuracy.
 """
 
 
-Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A condition in text.
-
-    Attributes:
-        title: of the section.
-        tables: caption, header and body of each.
-        figure: a PNG; None where there is no matplotlib.
-    """
-
-    title: str
-    tables: tuple[Table, ...]
-    figure: bytes | None
-
-
 def write(folder: Path, page: Path = PAGE) -> None:
     """Rebuild the pages from the runs in a folder."""
-    sections = [section(each, folder) for each in conditions(store.records(folder))]
-    for number, each in enumerate(sections):
+    found = conditions(store.records(folder))
+    sections = [*summary.sections(found, folder), *pictures.all_of(folder, found)]
+    sections += [section(each, folder) for each in found]
+    for each in sections:
         if each.figure is not None:
-            (folder / f"curves-{number + 1}.png").write_bytes(each.figure)
+            (folder / f"{each.name}.png").write_bytes(each.figure)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(to_markdown(sections))
+    page.write_text(to_markdown(sections, os.path.relpath(folder, page.parent)))
     (folder / "report.html").write_text(to_html(sections))
     print(f"{page} and {folder / 'report.html'}: {len(sections)} sections")
 
@@ -68,14 +53,16 @@ def section(condition: Condition, folder: Path) -> Section:
     made.append(("Rounds to what RS has reached after a part of the run, over RS's own", header, body))
     header, body = tables.search(condition)
     made.append(("Final accuracy by rate", header, body))
-    return Section(condition.title, tuple(made), _figure(condition))
+    return Section(f"curves-{condition.name}", condition.title, tuple(made), _figure(condition))
 
 
-def to_markdown(sections: Sequence[Section]) -> str:
-    """Return the page for the documentation."""
+def to_markdown(sections: Sequence[Section], pictures_at: str) -> str:
+    """Return the page for the documentation, its pictures in a folder beside it."""
     parts = ["# Results of the paper's evaluation", INTRODUCTION]
     for each in sections:
         parts.append(f"## {each.title}")
+        parts += [each.words] if each.words else []
+        parts += [f"![{each.title}]({pictures_at}/{each.name}.png)"] if each.figure is not None else []
         parts += [f"{caption}\n\n{tables.markdown(header, body)}" for caption, header, body in each.tables]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -94,6 +81,7 @@ def to_html(sections: Sequence[Section]) -> str:
         parts.append(f"<h2>{html.escape(each.title)}</h2>")
         if each.figure is not None:
             parts.append(f'<img src="data:image/png;base64,{base64.b64encode(each.figure).decode()}">')
+        parts += [f"<p>{html.escape(each.words)}"] if each.words else []
         for caption, header, body in each.tables:
             parts.append(f"<h3>{html.escape(caption)}</h3><table>{_line('th', header)}")
             parts += [_line("td", line) for line in body]

@@ -33,6 +33,7 @@ class Settings:
         stream: order of arrivals, a name of `stream.ORDERS`.
         replay: samples of a reservoir that join each window, as a share of it.
         delay: whether a batch is scored one round before it is trained on.
+        depth: blocks that the filter's feature comes out of; 1 is the first block alone, as in the service.
         momentum: of the optimizer.
         full: true widths and the whole test set.
         evaluate_every: rounds between two points of the curve.
@@ -57,6 +58,7 @@ class Settings:
     stream: str = "shuffled"
     replay: float = 0.0
     delay: bool = True
+    depth: int = 1
     momentum: float = 0.0
     full: bool = False
     evaluate_every: int = 25

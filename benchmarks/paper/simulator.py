@@ -38,11 +38,12 @@ class Choosing:
         self._method = METHODS[settings.method]
         self._preprocess = Preprocess(spec)
         self.model = build(spec, settings.seed).eval()
+        self._view = deeper(self.model, settings.depth)
         rule = self._method.rule
         self._filter = CoarseFilter(
             spec.class_count,
             settings.candidates if rule else 1_000_000,
-            feature_size(self.model, spec) if rule in ("predicted", "rep-div") else 0,
+            feature_size(self._view, spec) if rule in ("predicted", "rep-div") else 0,
             rule=rule or "stratified",
             generator=torch.Generator().manual_seed(settings.seed + 1),
         )
@@ -53,7 +54,7 @@ class Choosing:
         """Filter the arrivals of a window, with the model as it is."""
         feature = None
         if self._filter.needs_feature:
-            feature = scoring.first_block_feature(self.model, self._preprocess(raw))
+            feature = scoring.first_block_feature(self._view, self._preprocess(raw))
         self._filter.offer(range(len(label)), label, feature)
 
     def choose(self, raw: Tensor) -> Chosen:
@@ -67,7 +68,7 @@ class Choosing:
 
     def _score(self, candidates: CandidateSet, raw: Tensor) -> Scores:
         x = self._preprocess(raw[torch.tensor(candidates.key)])
-        forward = scoring.score(self.model, x)
+        forward = scoring.score(self._view, x)
         gradient = LastLayerGradient(scoring.residual(forward.logits, candidates.label), forward.hidden)
         probability = torch.softmax(forward.logits, dim=1)
         if self._filter.needs_feature:
@@ -131,6 +132,21 @@ class Simulation:
     def _permit(self) -> None:
         copy_state(model_tensors(self.learner.model), self._permitted)
         self._permitted_version = self.round
+
+
+def deeper(model: SplitModel, depth: int) -> SplitModel:
+    """Return the same model, parameters shared, with so many blocks counted as its first one.
+
+    Raises:
+        ValueError: it has not that many.
+    """
+    if depth == 1:
+        return model
+    rest = list(model.rest) if isinstance(model.rest, nn.Sequential) else []
+    if not 1 <= depth <= len(rest) + 1:
+        raise ValueError(f"depth: expected 1 to {len(rest) + 1}, got {depth}")
+    first = nn.Sequential(model.first_block, *rest[: depth - 1])
+    return SplitModel(first, nn.Sequential(*rest[depth - 1 :]), model.head).eval()
 
 
 def feature_size(model: SplitModel, spec: ModelSpec) -> int:

@@ -54,7 +54,7 @@ class Row:
         return (
             self.arm.title,
             f"{self.rate:g}",
-            str(len(self.arm.seeds)),
+            str(len(self.arm.seeds[self.rate])),
             f"{self.final.value:.1f} ± {half:.1f}",
             f"{self.gap.value:+.1f} ({self.gap.low:+.1f} to {self.gap.high:+.1f})",
             f"{self.rounds:,}" if self.is_reached else "never",
@@ -76,8 +76,7 @@ def row(arm: Arm, reference: Arm, rounds: int, costs: Costs | None, averaged: bo
     """Compare an arm, at its best rate unless one is given, with the reference at its own best."""
     rate = arm.best_rate(averaged) if rate is None else rate
     of_arm = (arm.averaged if averaged else arm.curves)[rate]
-    of_reference = (reference.averaged if averaged else reference.curves)[reference.best_rate(averaged)]
-    own, other = paired(of_arm, arm.seeds, of_reference, reference.seeds)
+    own, other = against(arm, reference, averaged, rate)
     share, _ = shares_to_target(own, other)
     seconds_ratio = None
     if costs is not None:
@@ -93,6 +92,14 @@ def row(arm: Arm, reference: Arm, rounds: int, costs: Costs | None, averaged: bo
         ratio_to_target(own, other),
         seconds_ratio,
     )
+
+
+def against(arm: Arm, reference: Arm, averaged: bool, rate: float | None = None) -> tuple[Curves, Curves]:
+    """Return an arm's curves, at its best rate unless one is given, and the reference's at its own, paired by seed."""
+    own = arm.best_rate(averaged) if rate is None else rate
+    other = reference.best_rate(averaged)
+    a, b = (each.averaged if averaged else each.curves for each in (arm, reference))
+    return paired(a[own], arm.seeds[own], b[other], reference.seeds[other])
 
 
 def paired(a: Curves, a_seeds: Sequence[int], b: Curves, b_seeds: Sequence[int]) -> tuple[Curves, Curves]:
@@ -122,11 +129,9 @@ def early(condition: Condition, averaged: bool = False) -> tuple[tuple[str, ...]
     reference = condition.reference
     if reference is None:
         return (), []
-    base = (reference.averaged if averaged else reference.curves)[reference.best_rate(averaged)]
     body = []
     for arm in condition.arms.values():
-        of_arm = (arm.averaged if averaged else arm.curves)[arm.best_rate(averaged)]
-        own, other = paired(of_arm, arm.seeds, base, reference.seeds)
+        own, other = against(arm, reference, averaged)
         body.append((arm.title, *(str(ratio_to_target(own, other, share)) for share in SHARES)))
     return ("method", *(f"RS after {share:.0%}" for share in SHARES)), body
 

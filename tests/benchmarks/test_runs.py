@@ -192,7 +192,7 @@ def test_arms_with_other_seeds_are_compared_on_those_that_both_have():
     records = [*ramp_records({"rs": 1.0}, seeds=8), *ramp_records({"titan": 2.0})]
     (condition,) = conditions(records)
     found = row(condition.arms["titan"], condition.reference, 1000, None, averaged=False)
-    assert len(condition.reference.seeds) == 8
+    assert len(condition.reference.seeds[0.1]) == 8
     assert found.gap.value == pytest.approx(38.0)  # seeds 5 to 7 are of the reference alone, and higher
     assert found.gap.high == pytest.approx(found.gap.low)
 
