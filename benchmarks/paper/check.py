@@ -6,8 +6,9 @@ import random
 import time
 from pathlib import Path
 
-from benchmarks.paper import store
+from benchmarks.paper import store, tasks
 from benchmarks.paper.jobs import results
+from titand.errors import NotFound
 
 MOST = 20  # runs that are repeated, budget allowing
 CLOSE = 300  # parts of ten thousand: other processors round differently, and curves then part
@@ -15,7 +16,9 @@ CLOSE = 300  # parts of ten thousand: other processors round differently, and cu
 
 def repeat_some(folder: Path, seed: int, jobs: int, seconds: float) -> int:
     """Repeat kept runs, drawn by chance, until the time is up; return how many end elsewhere than they did."""
-    kept = {record.settings.key: record for record in store.records(folder)}
+    records = store.records(folder)
+    here = {task for task in {record.settings.task for record in records} if _is_here(task)}
+    kept = {record.settings.key: record for record in records if record.settings.task in here}
     drawn = random.Random(seed).sample(sorted(kept), min(MOST, len(kept)))
     wanted = [kept[key].settings for key in drawn]
     astray = 0
@@ -27,3 +30,12 @@ def repeat_some(folder: Path, seed: int, jobs: int, seconds: float) -> int:
         verdict = "equal" if is_equal else f"{difference / 100:+.2f} points at the end"
         print(f"{settings.key}: {verdict}", flush=True)
     return astray
+
+
+def _is_here(task: str) -> bool:
+    try:
+        tasks.load(task)
+    except NotFound as error:
+        print(f"{task}: passed over. {error}", flush=True)
+        return False
+    return True
