@@ -7,7 +7,10 @@ with the reason. How many faults of which kind a run has made is printed at its 
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +25,14 @@ COUNTS = pytest.StashKey[Counter[str]]()
 def tally(pytestconfig) -> Counter[str]:
     """Counts what was done to the service in this run, for `docs/reliability.md`; add to it by a few plain words."""
     return pytestconfig.stash.setdefault(COUNTS, Counter())
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory):
+    """A folder in memory if possible, where it is not for the machine's own disk to say how long a flush takes."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path_factory.getbasetemp()
+    with tempfile.TemporaryDirectory(prefix="titand-faults-", dir=place) as folder:
+        yield Path(folder)
 
 
 def pytest_terminal_summary(terminalreporter, config):

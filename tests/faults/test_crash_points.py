@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -52,11 +51,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench():
-    """Make a bench for a store, in memory if possible: what a disk does at fsync is no matter here."""
+def bench(memory):
+    """Make a bench for a store."""
     with contextlib.ExitStack() as stack:
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="titand-", dir=memory)))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory)))
         yield lambda kind: Bench(stack.enter_context(Victim(kind, folder, SIZE_BYTES)), folder)
 
 
