@@ -72,7 +72,7 @@ def _start_front(folder: str) -> tuple[subprocess.Popen[bytes], ForkProcess]:
     config = config_from_json(CONFIG % folder)
     arena = create_arena(ArenaLayout.fitting(config.ingest.arena_bytes, SAMPLE, 256, 16384))
     ours, theirs = channel_pair()
-    trainer, _ = channel_pair()
+    trainer, selector = channel_pair()  # nobody will answer
     shared = Descriptors(
         create_text(config_to_json(config)),
         create_boards(),
@@ -80,6 +80,7 @@ def _start_front(folder: str) -> tuple[subprocess.Popen[bytes], ForkProcess]:
         os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC),
         supervisor=theirs.fileno(),
         trainer=trainer.fileno(),
+        selector=selector.fileno(),
     )
     drain = multiprocessing.get_context("fork").Process(target=_drain, args=(arena, shared.filled))
     drain.start()
@@ -88,8 +89,11 @@ def _start_front(folder: str) -> tuple[subprocess.Popen[bytes], ForkProcess]:
     front = subprocess.Popen(command, pass_fds=shared.all(), env=environment)
     boards = Boards(shared.boards, clock)
     while boards.read("front") is None:
+        if front.poll() is not None:
+            drain.kill()
+            raise SystemExit("the front has ended before it began")
         time.sleep(0.02)
-    _KEEP.extend([ours, trainer])
+    _KEEP.extend([ours, trainer, selector])
     return front, drain
 
 

@@ -154,12 +154,12 @@ def _together(name: str, seconds: float) -> tuple[float, dict[str, Any], dict[st
         layout = ArenaLayout(SLOTS, config.model_spec.input.size_bytes)
         arena_descriptor, boards_descriptor = create_arena(layout), create_boards()
         arena, boards = Arena(arena_descriptor), Boards(boards_descriptor, CLOCK)
-        front_end, trainer_end = channel_pair()
+        trainer_ends, selector_ends = channel_pair(), channel_pair()
         ours, theirs = channel_pair()
         descriptors = Descriptors(
             create_text(config_to_json(config)), boards_descriptor, arena_descriptor,
             os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), create_parameters(), create_memory(),
-            theirs.fileno(), trainer_end.fileno(),
+            theirs.fileno(), trainer_ends[1].fileno(), selector_ends[1].fileno(),
         )  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "titand.workers.zygote", "--fds", descriptors.to_argument()]
@@ -178,7 +178,7 @@ def _together(name: str, seconds: float) -> tuple[float, dict[str, Any], dict[st
             os.sched_setaffinity(0, {0, 1})
             zygote.send_signal(signal.SIGKILL)
             zygote.wait()
-            for end in (front_end, trainer_end, theirs):
+            for end in (*trainer_ends, *selector_ends, theirs):
                 end.close()
             for number in (arena_descriptor, boards_descriptor, descriptors.parameters, descriptors.memory):
                 os.close(number)

@@ -66,6 +66,8 @@ VALID = {
     "round.min_samples": some,
     "ingest.arena_bytes": count,
     "ingest.patience_seconds": st.floats(0, 100),
+    "ingest.label_patience_seconds": st.floats(0, 10**6),
+    "ingest.pending_bytes": st.integers(0, 1 << 30),
     "ingest.max_message_bytes": st.integers(8 << 20, 1 << 30),
     "ingest.max_streams": st.integers(1, 64),
     "evaluation.held_out_ratio": ratio,

@@ -146,6 +146,12 @@ class IngestConfig:
     patience_seconds: float = _key(
         5.0, "how long a full arena stops a stream before it sheds", NOT_NEGATIVE, reloads=True
     )
+    label_patience_seconds: float = _key(
+        600.0, "how long a sample that came without a label waits for it", NOT_NEGATIVE, reloads=True
+    )
+    pending_bytes: int = _key(
+        0, "most samples that wait for labels, at most half of the arena; 0 means a quarter of it", NOT_NEGATIVE
+    )
     max_message_bytes: int = _key(8 << 20, "largest message that is taken", POSITIVE)
     max_streams: int = _key(16, "push streams at once", between(1, 64))
 

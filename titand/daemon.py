@@ -7,13 +7,14 @@ import fcntl
 import gc
 import json
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import titand
-from titand.clock import SystemClock
+from titand.clock import Clock, SystemClock
 from titand.config import Config, config_to_json, load_config, reloadable_changes, with_changes
 from titand.errors import AlreadyRunning, ConfigError, StorageError, TitanError
 from titand.runtime.arena import Arena, ArenaLayout, create_arena
@@ -33,6 +34,8 @@ from titand.workers.checkpoints import SAVED, facts_of, sample_fingerprint, writ
 
 _LEAST_SLOTS = 256
 _MOST_SLOTS = 16_384
+
+Ends = tuple[socket.socket, socket.socket]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,7 +105,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     boards_descriptor, arena_descriptor = create_boards(), _create_arena(config)
     boards = Boards(boards_descriptor, clock)
     health = _restore(config, Arena(arena_descriptor), boards, clock, log)
-    front_end, trainer_end = channel_pair()
+    to_trainer, to_selector = channel_pair(), channel_pair()  # the front's end of each, and the worker's
     shared = Descriptors(
         config=create_text(config_to_json(config)),
         boards=boards_descriptor,
@@ -111,7 +114,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         parameters=create_parameters(),
         memory=create_memory(),
     )
-    children = _children(shared, front_end.fileno(), trainer_end.fileno(), clock)
+    children = _children(shared, to_trainer, to_selector, clock)
 
     def reload() -> tuple[dict[str, Any], list[str]]:
         changed, later = reloadable_changes(config, load_config(path, environment)[0])
@@ -161,8 +164,8 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     finally:
         for lock in locks:
             os.close(lock)
-        front_end.close()
-        trainer_end.close()
+        for end in (*to_trainer, *to_selector):
+            end.close()
 
 
 def _save_what_is_left(config: Config, shared: Descriptors, boards: Boards, clock: SystemClock, log: Log) -> bool:
@@ -182,18 +185,19 @@ def _save_what_is_left(config: Config, shared: Descriptors, boards: Boards, cloc
         return False
 
 
-def _children(shared: Descriptors, front_end: int, trainer_end: int, clock: SystemClock) -> tuple[Child, Child, Child]:
+def _children(shared: Descriptors, to_trainer: Ends, to_selector: Ends, clock: Clock) -> tuple[Child, Child, Child]:
     """Return front, zygote and telemetry, each with what it may inherit and no more."""
 
     def front(supervisor: int) -> Descriptors:
         return Descriptors(
-            shared.config, shared.boards, shared.arena, shared.filled, supervisor=supervisor, trainer=front_end
-        )
+            shared.config, shared.boards, shared.arena, shared.filled,
+            supervisor=supervisor, trainer=to_trainer[0].fileno(), selector=to_selector[0].fileno(),
+        )  # fmt: skip
 
     def zygote(supervisor: int) -> Descriptors:
         return Descriptors(
             shared.config, shared.boards, shared.arena, shared.filled, shared.parameters, shared.memory,
-            supervisor=supervisor, trainer=trainer_end,
+            supervisor=supervisor, trainer=to_trainer[1].fileno(), selector=to_selector[1].fileno(),
         )  # fmt: skip
 
     def telemetry(supervisor: int) -> Descriptors:

@@ -86,6 +86,7 @@ class House:
     slot_count: int = 64
     trainer: Script | None = None
     supervisor: Script | None = None
+    selector: Script | None = None
 
     def __post_init__(self) -> None:
         self.folder = Path(self.config.service.runtime_directory)
@@ -115,6 +116,7 @@ class House:
                 self.filled,
                 self.boards,
                 asker("trainer", self.trainer),
+                asker("selector", self.selector),
                 asker("supervisor", self.supervisor),
                 self.config,
                 clock,

@@ -24,12 +24,12 @@ ENVIRONMENT = {
 
 
 class FrontProcess:
-    """A running front, and the supervisor's end of its channel."""
+    """A running front, and the others' ends of its channels, the supervisor's first."""
 
-    def __init__(self, process: subprocess.Popen[str], supervisor, trainer) -> None:
+    def __init__(self, process: subprocess.Popen[str], ends) -> None:
         self.process = process
-        self.supervisor = supervisor
-        self._trainer = trainer
+        self.supervisor = ends[0]
+        self._ends = ends
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; return exit status and log."""
@@ -40,8 +40,8 @@ class FrontProcess:
         self.process.kill()
         self.process.wait()
         self.process.stderr.close()
-        self.supervisor.close()
-        self._trainer.close()
+        for end in self._ends:
+            end.close()
 
 
 @contextmanager
@@ -50,6 +50,7 @@ def front_process(house: House, wait: bool = True) -> Iterator[FrontProcess]:
     house.boards.clear("front")
     supervisor, for_supervisor = channel_pair()
     trainer, for_trainer = channel_pair()
+    selector, for_selector = channel_pair()
     given = Descriptors(
         config=create_text(config_to_json(house.config)),
         boards=house.boards_descriptor,
@@ -57,6 +58,7 @@ def front_process(house: House, wait: bool = True) -> Iterator[FrontProcess]:
         filled=house.filled,
         supervisor=for_supervisor.fileno(),
         trainer=for_trainer.fileno(),
+        selector=for_selector.fileno(),
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "titand.front.server", "--fds", given.to_argument()],
@@ -67,8 +69,9 @@ def front_process(house: House, wait: bool = True) -> Iterator[FrontProcess]:
     )
     for_supervisor.close()
     for_trainer.close()
+    for_selector.close()
     os.close(given.config)
-    running = FrontProcess(process, supervisor, trainer)
+    running = FrontProcess(process, (supervisor, trainer, selector))
     try:
         if wait:
             eventually(lambda: house.boards.read("front") is not None)

@@ -44,7 +44,13 @@ def test_columns_are_what_was_sent():
 @given(st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(-2, 5), min_size=1, max_size=20))
 def test_just_the_labels_out_of_range_are_refused(labels):
     found = flaws(UINT8, batch(UINT8, labels, bytes(6 * len(labels))))
-    assert found == [None if 0 <= label < 4 else "LABEL_OUT_OF_RANGE" for label in labels]
+    assert found == [None if -1 <= label < 4 else "LABEL_OUT_OF_RANGE" for label in labels]
+
+
+@given(st.lists(st.sampled_from([-1, 0, 3, 4]), min_size=1, max_size=20))
+def test_samples_without_a_label_are_kept_apart_from_those_with_one(labels):
+    runs = UINT8.columns(batch(UINT8, labels, bytes(6 * len(labels)))).runs
+    assert [run.is_labelled for run in runs for _ in range(run.start, run.stop)] == [label >= 0 for label in labels]
 
 
 @pytest.mark.parametrize("name", CODES)

@@ -73,7 +73,7 @@ def test_flawed_samples_are_refused_by_name_and_their_neighbours_taken(house):
     here = house()
     with here.front(), here.stubs() as stubs:
         stream = Conversation(stubs)
-        answer = stream.push(batch_of(1, [0, 9, 9, -1, 1]))
+        answer = stream.push(batch_of(1, [0, 9, 9, -2, 1]))
         assert [(run.first_sequence, run.count) for run in answer.accepted] == [(1, 1), (5, 1)]
         assert refusals_in(answer) == [(2, 2, "LABEL_OUT_OF_RANGE"), (4, 1, "LABEL_OUT_OF_RANGE")]
         assert {each.kind for each in answer.refusals} == {Refusal.KIND_REJECTED}

@@ -84,7 +84,7 @@ class Admission:
             if run.flaw:
                 self._reject(run.stop - start, run.flaw)
             else:
-                self._admit(columns, start, run.stop)
+                self._admit(columns, start, run.stop, run.is_labelled)
         self._stages.record("admit", self._clock.monotonic_ns() - start_ns - self._waited_ns)
         if self._waited_ns:
             self._stages.record("wait_for_room", self._waited_ns)
@@ -96,7 +96,7 @@ class Admission:
             self._ledger.refuse(stream.place, stream.sequence + count, rejected=count)
             stream.refuse(count, Refusal.KIND_REJECTED, flaw.reason, flaw.message)
 
-    def _admit(self, columns: Columns, start: int, stop: int) -> None:
+    def _admit(self, columns: Columns, start: int, stop: int, is_labelled: bool) -> None:
         stream, size = self._stream, self._check.sample_bytes
         while True:
             with stream.changed:
@@ -107,6 +107,7 @@ class Admission:
                     columns.labels[start:stop],
                     columns.observed_ns[start:stop],
                     columns.data[start * size : stop * size],
+                    is_labelled,
                 ):
                     stream.accept(count, first_number)
                     start += count

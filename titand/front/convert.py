@@ -14,6 +14,7 @@ from typing import NamedTuple
 from titan.v1 import sample_service_pb2 as samples_pb
 from titan.v1 import tensor_pb2
 from titand.records import TensorSpec
+from titand.runtime.arena import UNLABELLED
 
 _TYPE_NAMES: Mapping[int, str] = {
     number: name.removeprefix("DATA_TYPE_").lower()
@@ -38,11 +39,12 @@ class Flaw(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Neighbouring samples [start, stop) of a batch that are fine, or have the same flaw."""
+    """Neighbouring samples [start, stop) of a batch that are fine, or have the same flaw; all labelled, or none."""
 
     start: int
     stop: int
     flaw: Flaw | None
+    is_labelled: bool = True
 
 
 class Columns(NamedTuple):
@@ -75,9 +77,9 @@ class InputCheck:
 
     Example:
         >>> check = InputCheck(TensorSpec("uint8", (2,)), class_count=3)
-        >>> batch = samples_pb.SampleBatch(spec=check.message, labels=[0, 7, 2], data=bytes(6))
-        >>> [(run.start, run.stop, run.flaw and run.flaw.reason) for run in check.columns(batch).runs]
-        [(0, 1, None), (1, 2, 'LABEL_OUT_OF_RANGE'), (2, 3, None)]
+        >>> batch = samples_pb.SampleBatch(spec=check.message, labels=[0, 7, -1], data=bytes(6))
+        >>> [(run.start, run.stop, run.flaw and run.flaw.reason, run.is_labelled) for run in check.columns(batch).runs]
+        [(0, 1, None, True), (1, 2, 'LABEL_OUT_OF_RANGE', True), (2, 3, None, False)]
     """
 
     def __init__(self, spec: TensorSpec, class_count: int) -> None:
@@ -115,15 +117,16 @@ class InputCheck:
         flaws: dict[int, Flaw] = {}
         if self._spec.data_type in _FLOATS:
             flaws.update(self._not_finite(data))
-        if labels and not (min(labels) >= 0 and max(labels) < self._class_count):
+        is_sound = not labels or (min(labels) >= 0 and max(labels) < self._class_count)
+        if not is_sound:
             flaws.update(self._out_of_range(labels))
-        if not flaws:
+        if is_sound and not flaws:
             return [Run(0, len(labels), None)]
-        return list(_grouped([flaws.get(place) for place in range(len(labels))]))
+        return list(_grouped([(flaws.get(place), label != UNLABELLED) for place, label in enumerate(labels)]))
 
     def _out_of_range(self, labels: array[int]) -> Iterator[tuple[int, Flaw]]:
         for place, label in enumerate(labels):
-            if not 0 <= label < self._class_count:
+            if not 0 <= label < self._class_count and label != UNLABELLED:
                 yield (
                     place,
                     Flaw("LABEL_OUT_OF_RANGE", f"Label {label} is not one of 0 to {self._class_count - 1}."),
@@ -142,9 +145,9 @@ class InputCheck:
             place = suspects.find(1, (sample + 1) * sample_items)
 
 
-def _grouped(flaws: list[Flaw | None]) -> Iterator[Run]:
+def _grouped(kinds: list[tuple[Flaw | None, bool]]) -> Iterator[Run]:
     start = 0
-    for stop in range(1, len(flaws) + 1):
-        if stop == len(flaws) or flaws[stop] != flaws[start]:
-            yield Run(start, stop, flaws[start])
+    for stop in range(1, len(kinds) + 1):
+        if stop == len(kinds) or kinds[stop] != kinds[start]:
+            yield Run(start, stop, *kinds[start])
             start = stop

@@ -14,19 +14,23 @@ from titand.config import Config
 from titand.errors import InvalidRequest, NotFound
 from titand.front.admission import Admission
 from titand.front.convert import InputCheck
+from titand.front.labelling import Labelling
 from titand.front.push_stream import PushStream
 from titand.front.streams import Streams
 from titand.runtime.arena import (
     CANDIDATE,
     EVICTED,
+    EXPIRED,
     FILLED,
     FILTERED,
     HELD_OUT,
     INVALID,
+    PENDING_LABEL,
     RELEASED,
     SELECTED,
     TRAINED,
 )
+from titand.runtime.channels import Asker
 from titand.runtime.ledger import Ledger
 from titand.telemetry.stages import Stages
 
@@ -36,6 +40,7 @@ FLUSHES = 4  # acknowledgements per credit, so that a fast producer never runs d
 
 _NAME = re.compile(r"samples/([1-9][0-9]{0,17})")
 _FATES: Mapping[int, tuple[samples_pb.Sample.Fate, str]] = {
+    PENDING_LABEL: (samples_pb.Sample.FATE_PENDING_LABEL, "It waits for its label; until that comes nothing is done."),
     FILLED: (samples_pb.Sample.FATE_WAITING, "It waits for the coarse filter."),
     CANDIDATE: (
         samples_pb.Sample.FATE_CANDIDATE,
@@ -48,6 +53,10 @@ _FATES: Mapping[int, tuple[samples_pb.Sample.Fate, str]] = {
     TRAINED: (samples_pb.Sample.FATE_TRAINED, "The model was trained on it."),
     RELEASED: (samples_pb.Sample.FATE_RELEASED, "It was kept for evaluation and made room for a newer one."),
     INVALID: (samples_pb.Sample.FATE_INVALID, "The model's scores of it are not finite, so it was not used."),
+    EXPIRED: (
+        samples_pb.Sample.FATE_EXPIRED,
+        "Its label did not come in time, or newer samples without one took over.",
+    ),
 }
 
 
@@ -57,13 +66,20 @@ class SampleService:
     Args:
         ledger: admits and counts.
         streams: the open ones.
+        selector: corrects the labels of the samples that it holds.
         config: asked at each use, for some of it may change.
         clock: measures.
         stages: takes the times.
     """
 
     def __init__(
-        self, ledger: Ledger, streams: Streams, config: Callable[[], Config], clock: Clock, stages: Stages
+        self,
+        ledger: Ledger,
+        streams: Streams,
+        selector: Asker,
+        config: Callable[[], Config],
+        clock: Clock,
+        stages: Stages,
     ) -> None:
         self._ledger = ledger
         self._streams = streams
@@ -73,6 +89,7 @@ class SampleService:
         model = config().model_spec
         self._labels = model.labels
         self._check = InputCheck(model.input, model.class_count)
+        self._labelling = Labelling(ledger, selector, model.class_count, clock)
         self._most_credit = most_credit(model.input.size_bytes)
 
     def PushSamples(
@@ -123,6 +140,12 @@ class SampleService:
         if fate.accepted_ns is not None:
             sample.accept_time.FromNanoseconds(fate.accepted_ns)
         return sample
+
+    def LabelSamples(
+        self, request: samples_pb.LabelSamplesRequest, context: grpc.ServicerContext
+    ) -> samples_pb.LabelSamplesResponse:
+        """Join labels to samples that wait for them, and correct those of samples that can still be reached."""
+        return samples_pb.LabelSamplesResponse(outcomes=self._labelling.label(request.numbers, request.labels))
 
     def _opened(self, stream: PushStream) -> samples_pb.PushSamplesResponse:
         return samples_pb.PushSamplesResponse(

@@ -77,6 +77,7 @@ class FrontResources:
         filled_eventfd: tells the selector.
         boards: everybody's reports.
         trainer: answers about snapshots.
+        selector: corrects labels.
         supervisor: has models exported.
         config: the daemon's.
         clock: the time.
@@ -87,6 +88,7 @@ class FrontResources:
     filled_eventfd: int
     boards: Boards
     trainer: Asker
+    selector: Asker
     supervisor: Asker
     config: Config
     clock: Clock
@@ -117,11 +119,12 @@ class Front:
         self._most_streams = min(config.ingest.max_streams, STREAM_COUNT)
         self._options = server_options(config.ingest.max_message_bytes, keepalive_seconds, ping_seconds)
         self._stages = Stages(clock)
-        self._ledger = ledger = Ledger(resources.arena, resources.filled_eventfd, clock)
+        most_pending = pending_count(config, resources.arena.layout.slot_count)
+        self._ledger = ledger = Ledger(resources.arena, resources.filled_eventfd, clock, most_pending)
         flush_samples = most_credit(config.model_spec.input.size_bytes) // FLUSHES
         self.streams = streams = Streams(ledger, self._most_streams, flush_samples, clock)
         store = SnapshotStore(config.snapshot_folder)
-        self._samples = SampleService(ledger, streams, lambda: self.config, clock, self._stages)
+        self._samples = SampleService(ledger, streams, resources.selector, lambda: self.config, clock, self._stages)
         self._training = TrainingService(
             lambda: self.config, boards, ledger, streams, self._stages, resources.trainer, clock
         )
@@ -185,6 +188,7 @@ class Front:
             if beats % GIVE_BACK_BEATS == 0:
                 self._ledger.give_back()
             self._take_settings()
+            self._ledger.expire(self.config.ingest.label_patience_seconds)
             self._show("serving")
 
     def _take_settings(self) -> None:
@@ -198,6 +202,12 @@ class Front:
         self._health.set("", SERVING if self._training.is_ready() else NOT_SERVING)
         content = {"state": state, "stages": self._stages.to_plain(), "streams": self.streams.to_plain()}
         self._boards.write("front", content)
+
+
+def pending_count(config: Config, slot_count: int) -> int:
+    """Return how many samples may wait for their label, so that the others have room."""
+    wanted = config.ingest.pending_bytes // config.model_spec.input.size_bytes
+    return max(1, min(wanted if config.ingest.pending_bytes else slot_count // 4, slot_count // 2))
 
 
 def server_options(
@@ -233,6 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
             given.filled,
             Boards(given.boards, clock),
             Asker(Channel.of_descriptor(given.trainer), "trainer", clock),
+            Asker(Channel.of_descriptor(given.selector), "selector", clock),
             Asker(supervisor, "supervisor", clock),
             config,
             clock,

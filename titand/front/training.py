@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from titan.v1 import training_service_pb2 as training_pb
+from titan.v1.training_service_pb2_grpc import TrainingServiceServicer
 from titand.clock import Clock
 from titand.config import Config
 from titand.errors import InvalidRequest, TitanError, WrongState
@@ -53,7 +54,7 @@ def read_reports(boards: Boards, front: Mapping[str, Any], hang_seconds: float) 
     )
 
 
-class TrainingService:
+class TrainingService(TrainingServiceServicer):  # type: ignore[misc]  # the stubs are not typed
     """See protos/titan/v1/training_service.proto.
 
     Args:

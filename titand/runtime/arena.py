@@ -34,6 +34,7 @@ from typing import Literal
 
 FREE, FILLED, CANDIDATE, SELECTED, HELD_OUT, PENDING_LABEL = 0, 1, 2, 3, 4, 5
 FILTERED, EVICTED, TRAINED, RELEASED, INVALID, EXPIRED = 16, 17, 18, 19, 20, 21
+UNLABELLED = -1  # instead of a label, as it is pushed
 ENDED = re.compile(rb"[\x10-\x1f]+")  # runs of slots whose sample has come to its end
 
 COUNTER_COUNT = 16

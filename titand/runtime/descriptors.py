@@ -20,6 +20,7 @@ class Descriptors:
         memory: the selector's state, for its successor and for checkpoints.
         supervisor: this process's channel to the supervisor.
         trainer: channel between the front and the trainer; the front's end or the trainer's.
+        selector: channel between the front and the selector, likewise.
     """
 
     config: int = -1
@@ -30,6 +31,7 @@ class Descriptors:
     memory: int = -1
     supervisor: int = -1
     trainer: int = -1
+    selector: int = -1
 
     def to_argument(self) -> str:
         """Return a command-line argument."""

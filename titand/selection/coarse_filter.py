@@ -131,6 +131,27 @@ class CoarseFilter:
             del self._label[k]
         return turned_away
 
+    def relabel(self, key: int, label: int) -> None:
+        """Correct the class of a candidate.
+
+        It goes on standing for as many arrivals as before, so that sums over the window stay unbiased: which samples
+        were kept was left to chance, and no label changes that. What its feature added to the statistics of the old
+        class stays there, and fades.
+
+        Args:
+            key: of a candidate of this window.
+            label: its class id.
+
+        Raises:
+            ValueError: the label is out of range.
+            KeyError: the sample is no candidate.
+        """
+        if not 0 <= label < len(self._class_count):
+            raise ValueError(f"a label is outside 0 to {len(self._class_count) - 1}")
+        self._class_count[self._label[key]] -= 1
+        self._class_count[label] += 1
+        self._label[key] = label
+
     def cut(self) -> CandidateSet:
         """Close the window: return its candidates and start the next one with an empty buffer."""
         kept = [item for _, item in self._buffer]

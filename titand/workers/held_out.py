@@ -77,6 +77,12 @@ class HeldOut:
             leaving = fullest.pop(self._generator.randrange(len(fullest)))
             self._arena.state[leaving] = RELEASED
 
+    def relabel(self, slot: int, label: int) -> None:
+        """Correct the class of one that is kept. A sweep under way goes on, with what it has counted."""
+        self._slots[self._arena.label[slot]].remove(slot)
+        self._arena.label[slot] = label
+        self._slots[label].append(slot)
+
     @property
     def is_sweeping(self) -> bool:
         """Whether an evaluation is under way."""

@@ -20,7 +20,7 @@ from titand.learning.models.split import SplitModel
 from titand.learning.state import Binding, StateLayout, model_tensors
 from titand.learning.state import copy as copy_state
 from titand.records import Batch, ModelSpec, Permit
-from titand.runtime.arena import CANDIDATE, EVICTED, FILLED, FILTERED, INVALID, SELECTED, Arena
+from titand.runtime.arena import CANDIDATE, EVICTED, FILLED, FILTERED, HELD_OUT, INVALID, SELECTED, Arena
 from titand.runtime.parameters import ParameterBoard
 from titand.selection.candidates import CandidateSet
 from titand.selection.coarse_filter import CoarseFilter
@@ -135,6 +135,31 @@ class SelectorWorker:
         self._arena.mark(slots, CANDIDATE)
         self._arena.mark(self._filter.offer(slots, label, feature), FILTERED)
         self.window_size += len(slots)
+
+    # ---- labels that are corrected
+
+    def correct(self, slot: int, number: int, label: int) -> str:
+        """Give a sample another label as long as nothing but this worker has used the one it has.
+
+        Args:
+            slot: where the sample was when the correction was sent.
+            number: of the sample.
+            label: its class id.
+
+        Returns:
+            "corrected", "unchanged" where it has this label, or "too_late" where it is selected or gone.
+        """
+        arena, state = self._arena, self._arena.state[slot]
+        if arena.number[slot] != number or state not in (FILLED, CANDIDATE, HELD_OUT):
+            return "too_late"
+        if arena.label[slot] == label:
+            return "unchanged"
+        if state == HELD_OUT:
+            self.held_out.relabel(slot, label)
+        elif state == CANDIDATE:
+            self._filter.relabel(slot, label)
+        arena.label[slot] = label
+        return "corrected"
 
     # ---- stage two
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from contextlib import suppress
 from typing import Any
 
 from titand.clock import Clock
 from titand.config import with_changes
-from titand.errors import TitanError
+from titand.errors import InvalidRequest, TitanError
 from titand.records import Permit, from_plain
 from titand.runtime.arena import recover_slots
-from titand.runtime.channels import Channel, ChannelClosed
+from titand.runtime.channels import Channel, ChannelClosed, plain_error
 from titand.runtime.descriptors import Descriptors
 from titand.runtime.log import Log
 from titand.runtime.parameters import ParameterBoard
@@ -89,6 +90,7 @@ class _SelectorLoop:
         self._around = around
         self._worker = worker
         self._trainer = trainer
+        self._front = Channel.of_descriptor(around.descriptors.selector)
         self._stop = stop
         self._permit: Permit | None = permit
         self._settings_ns = 0
@@ -96,13 +98,13 @@ class _SelectorLoop:
         self._remembered_ns = around.clock.monotonic_ns()
 
     def run(self) -> int:
-        filled = self._around.descriptors.filled
+        filled, front = self._around.descriptors.filled, self._front.fileno()
         worker = self._worker
         worker.load(self._permit.version if self._permit else 0)
         more = True  # slots may have been filled before we came
         while not self._stop.is_set:
             idle = not more
-            readable = self._stop.wait([filled, self._trainer.fileno()], _BEAT_SECONDS if idle else 0)
+            readable = self._stop.wait([filled, front, self._trainer.fileno()], _BEAT_SECONDS if idle else 0)
             if filled in readable:
                 os.eventfd_read(filled)
                 more = True
@@ -114,6 +116,8 @@ class _SelectorLoop:
                 if message is not None:
                     self._permit = from_plain(Permit, message)
                     worker.load(self._permit.version)
+            if front in readable:
+                self._answer()
             if more:
                 more = worker.on_filled()
             if self._permit is not None:
@@ -125,6 +129,21 @@ class _SelectorLoop:
             self._report(force=idle and not readable)
         self._around.memory.write(selector_state_bytes(worker))  # for the checkpoint that the trainer writes now
         return 0
+
+    def _answer(self) -> None:
+        """Correct labels, between two steps, so that none is read half corrected."""
+        message = self._front.receive(0)
+        if message is None:
+            return
+        reply: dict[str, Any] = {"id": message.get("id")}
+        if message.get("verb") == "correct":
+            reply["answer"] = {"outcomes": [self._worker.correct(*each) for each in message["corrections"]]}
+        else:
+            reply["error"] = plain_error(
+                InvalidRequest("UNKNOWN_VERB", f"The selector does not know '{message.get('verb')}'.")
+            )
+        with suppress(ChannelClosed):  # the front has not read for long, and whoever asked has given up
+            self._front.send(reply)
 
     def _select(self, permit: Permit) -> None:
         batch = self._worker.on_permit(permit)
