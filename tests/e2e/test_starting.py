@@ -10,8 +10,10 @@ import sys
 
 import pytest
 
+import titan
 from tests.e2e.daemon import ROOT, SECONDS, check_books, health_of, process_of
-from tests.storage.disk import mounted_tmpfs
+from tests.storage.disk import mounted_tmpfs, names, thin_disk
+from titand.storage.bundles import load_newest
 
 
 def refused(daemon) -> tuple[int, str]:
@@ -194,16 +196,69 @@ def test_a_full_disk_is_said_and_training_goes_on(daemons, small_disk):
         fill(small_disk)
         daemon.push(300, seed=2)
         training = daemon.until(lambda training: "NOT_DURABLE" in health_of(training))
-        assert " 0 bytes free" in next(item.message for item in training.health if item.code == "NOT_DURABLE")
+        trouble = next(item for item in training.health if item.code == "NOT_DURABLE")
+        assert " 0 bytes free" in trouble.message
+        assert "are missing" in trouble.message
+        assert f"{trouble.since_time:Not durable since %Y-%m-%d %H:%M:%S UTC}" in trouble.message
+        assert before.daemon.start_time < trouble.since_time < training.read_time
+        with pytest.raises(titan.TitanError) as caught:
+            daemon.client.create_snapshot()
+        assert caught.value.reason == "DISK_FULL"
+        assert names(small_disk / "snapshots") == []
         daemon.push(300, seed=3)
         training = daemon.until(lambda training: training.round_count > before.round_count + 3)
         assert training.sample_ledger.is_balanced
         (small_disk / "ballast").unlink()
         daemon.push(300, seed=4)
         daemon.until(lambda training: "NOT_DURABLE" not in health_of(training))
+        assert daemon.client.create_snapshot().has_file("safetensors")
         assert daemon.stop() == 0
     finally:
         daemon.clean_up()
+
+
+def test_a_disk_that_fails_is_said_and_training_goes_on_until_it_is_well(daemons, tmp_path):
+    """A real ext4 that has room, and fails at the flush."""
+    with thin_disk(tmp_path) as disk:
+        state = disk.folder / "state"
+        daemon = daemons({"service.state_directory": str(state), "storage.checkpoint_seconds": 0.2}).start()
+        try:
+            daemon.push(300)
+            daemon.until(lambda training: training.round_count > 0)
+            disk.run_dry()
+            daemon.push(300, seed=2)
+            before = daemon.until(lambda training: "NOT_DURABLE" in health_of(training))
+            assert "no space left" in next(i.message for i in before.health if i.code == "NOT_DURABLE")
+            daemon.push(300, seed=3)
+            daemon.until(lambda training: training.round_count > before.round_count)
+            disk.refill()
+            daemon.until(lambda training: "NOT_DURABLE" not in health_of(training))
+            assert daemon.stop() == 0
+        finally:
+            daemon.clean_up()
+        bundle, set_aside = load_newest(state / "checkpoints")
+        assert bundle is not None
+        assert set_aside == []
+
+
+def test_a_disk_that_turns_read_only_is_said(daemons):
+    daemon = daemons({"storage.checkpoint_seconds": 0.2})
+    folder = daemon.folder / "state" / "checkpoints"  # alone: the lock beside it is open for writing
+    folder.mkdir(parents=True)
+    with mounted_tmpfs(folder, "size=4m"):
+        daemon.start()
+        try:
+            daemon.push(300)
+            daemon.until(lambda training: training.round_count > 0)
+            subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+            daemon.push(300, seed=2)
+            training = daemon.until(lambda training: "NOT_DURABLE" in health_of(training))
+            assert any("the file system is read-only" in item.message for item in training.health)
+            subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+            daemon.until(lambda training: "NOT_DURABLE" not in health_of(training))
+            assert daemon.stop() == 0
+        finally:
+            daemon.clean_up()
 
 
 def test_a_disk_that_is_full_from_the_start_does_not_keep_it_from_training(daemons, small_disk):

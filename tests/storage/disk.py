@@ -44,6 +44,56 @@ def mounted_tmpfs(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+class ThinDisk:
+    """An ext4 whose device, a file with holes, lies on a file system that can be left without room to fill them.
+
+    So it has free space by its own account, and what the kernel has taken fails when it is flushed: a real failing
+    fsync, as on thin-provisioned storage.
+    """
+
+    SIZE_BYTES, SPARE_BYTES = 24 << 20, 64 << 20
+
+    def __init__(self, folder: Path) -> None:
+        self._below, self.folder = folder / "below", folder / "disk"
+        self._image, self._ballast = self._below / "image", self._below / "ballast"
+        for each in (self._below, self.folder):
+            each.mkdir()
+
+    def mount(self) -> None:
+        """Make it; skip the test where that is not allowed."""
+        with open(self._image, "wb") as file:
+            file.truncate(self.SIZE_BYTES)
+        # All that ext4 writes about files is there from the start: only their contents can fail.
+        make = ["mkfs.ext4", "-q", "-O", "^has_journal", "-E", "nodiscard,lazy_itable_init=0", self._image]
+        for command in (make, ["mount", "-o", "loop,errors=continue", self._image, self.folder]):
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"needs root and loop devices: {done.stderr.strip()}")
+
+    def run_dry(self) -> None:
+        """Let every flush of new blocks fail from now on."""
+        os.sync()
+        with open(self._ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def refill(self) -> None:
+        """Let them succeed again."""
+        self._ballast.unlink()
+
+
+@contextlib.contextmanager
+def thin_disk(folder: Path) -> Iterator[ThinDisk]:
+    """Give a disk whose flushes fail when told to; skip the test where there can be none."""
+    disk = ThinDisk(folder)
+    with mounted_tmpfs(disk._below, f"size={disk.SPARE_BYTES}"):
+        try:
+            disk.mount()
+            yield disk
+        finally:
+            subprocess.run(["umount", disk.folder], capture_output=True)
+
+
 def names(folder: Path) -> list[str]:
     """All that lies in a folder, hidden or not."""
     return sorted(path.name for path in folder.iterdir())

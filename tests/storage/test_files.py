@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.storage.disk import PowerCut, fail_at, mounted_tmpfs, names
+from tests.storage.disk import PowerCut, fail_at, mounted_tmpfs, names, thin_disk
 from titand.errors import StorageError
 from titand.storage.files import digest_file, publish, remove_partials
 
@@ -160,6 +160,8 @@ def test_too_little_room_is_refused_before_a_byte_is_written(tmp_path):
         with pytest.raises(StorageError, match="1,200,000 wanted") as caught:
             publish(disk / "state", chunks(), expected_bytes=600_000)
         assert caught.value.reason == "DISK_FULL"
+        missing = 1_200_000 - int(caught.value.metadata["free_bytes"])
+        assert f"{missing:,} are missing" in caught.value.message
         assert not written
         publish(disk / "state", chunks(), expected_bytes=500_000)
 
@@ -171,12 +173,32 @@ def test_used_up_inodes_and_a_read_only_disk_are_told_apart(tmp_path):
         with pytest.raises(StorageError) as caught:
             publish(disk / "state", [b"new"])
         assert caught.value.reason == "DISK_FULL"
+        assert "every inode is in use" in caught.value.message
 
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         with pytest.raises(StorageError) as caught:
             publish(disk / "state", [b"new"])
         assert caught.value.reason == "READ_ONLY"
         assert (disk / "state").read_bytes() == b"old"
+
+
+def test_a_thin_disk_is_named_and_takes_a_new_file_once_it_is_well(tmp_path):
+    """A real ext4: the error comes at the flush, after it has said that there is room."""
+    with thin_disk(tmp_path) as disk:
+        path = disk.folder / "state"
+        publish(path, [b"old"])
+        disk.run_dry()
+        for _ in range(2):
+            with pytest.raises(StorageError) as caught:
+                publish(path, [os.urandom(1 << 20)] * 2, expected_bytes=2 << 20)
+            assert caught.value.metadata["errno"] == "ENOSPC"
+            assert path.read_bytes() == b"old"
+            assert names(disk.folder) == ["lost+found", "state"]
+
+        disk.refill()
+        new = os.urandom(1 << 20)
+        publish(path, [new])
+        assert path.read_bytes() == new
 
 
 def test_a_size_limit_is_named(tmp_path):

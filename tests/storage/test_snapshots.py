@@ -104,6 +104,14 @@ def test_the_same_file_of_the_same_round_is_the_same_snapshot(store):
     assert names(store.folder) == ["r00000005"]
 
 
+def test_a_snapshot_that_is_there_already_is_made_durable_once_more(store, monkeypatch):
+    """Who made it may have been killed before its name was durable, and is asked again."""
+    first, synced, fsync = create(store, 5), [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_ino), fsync(descriptor)))
+    assert create(store, 5) == first
+    assert store.folder.stat().st_ino in synced
+
+
 def test_a_rotten_snapshot_is_not_taken_for_a_new_one(store):
     create(store, 5)
     flip(store.folder / "r00000005" / "model.safetensors", 0)
@@ -281,6 +289,33 @@ def test_an_export_appears_once_it_is_whole(store, monkeypatch):
     # Immutable too: what was handed out once stays.
     assert store.add_export("r00000001", "pt2", "model.pt2", [b"other"]) == export
     assert store.verify("r00000001").exports == (export,)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_an_export_that_the_disk_refuses_leaves_nothing(store, monkeypatch, nth):
+    create(store, 1)
+    with monkeypatch.context() as patch:
+        fail_at(patch, "fsync", nth, OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(StorageError) as caught:
+            store.add_export("r00000001", "pt2", "model.pt2", [b"program"])
+    assert caught.value.reason == "DISK_FULL"
+    assert names(store.folder / "r00000001") == ["manifest.json", "model.safetensors"]
+    assert store.add_export("r00000001", "pt2", "model.pt2", [b"program"]).size_bytes == 7
+
+
+def test_a_full_disk_refuses_snapshots_and_exports_before_a_byte_is_written(tmp_path):
+    with mounted_tmpfs(tmp_path, "size=1m") as disk:
+        store = SnapshotStore(disk)
+        create(store, 1, b"parameters")
+        before = {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+        for refused in (
+            lambda: create(store, 2, b"", expected_bytes=600_000),
+            lambda: store.add_export("r00000001", "pt2", "model.pt2", [b""], expected_bytes=600_000),
+        ):
+            with pytest.raises(StorageError, match="are missing") as caught:
+                refused()
+            assert caught.value.reason == "DISK_FULL"
+        assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()} == before
 
 
 def test_an_export_needs_a_snapshot_and_a_plain_name(store):

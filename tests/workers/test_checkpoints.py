@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import os
 
 import pytest
@@ -13,8 +14,9 @@ from tests.workers.pair import Plan
 from titand.config import ServiceConfig, StorageConfig
 from titand.errors import ModelError
 from titand.runtime.arena import FILLED, Arena, ArenaLayout, create_arena
+from titand.runtime.counters import PUSHED
 from titand.runtime.image import restore_image
-from titand.runtime.ledger import PUSHED, Ledger
+from titand.runtime.ledger import Ledger
 from titand.runtime.parameters import create_parameters
 from titand.storage.bundles import load_newest
 from titand.workers.checkpoints import (
@@ -150,6 +152,75 @@ def test_no_more_is_written_in_a_day_than_configured(pair, config):
             written += size
         clock.wait(writer.interval_seconds)
     assert 0.9 * daily_bytes < written <= daily_bytes + size
+
+
+def refusing(monkeypatch, files):
+    """Let every flush fail, and keep each file that was flushed open, so that its inode is not used again."""
+
+    def fsync(descriptor):
+        files.append(os.dup(descriptor))
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_after_a_failure_it_is_tried_ever_later_and_each_time_in_a_new_file(pair, config, monkeypatch):
+    clock = HandClock()
+    writer = writer_of(pair, config, clock, least_seconds=60.0)
+    files, pauses = [], []
+    with monkeypatch.context() as patch:
+        refusing(patch, files)
+        for _ in range(8):
+            while not writer.is_due:
+                clock.wait(0.5)
+            pauses.append(clock.now)
+            assert not writer.write(facts(config), pair.trainer.state(), None)
+            assert writer.trouble.reason == "IO_ERROR"
+    inodes = {os.fstat(file).st_ino for file in files}
+    for file in files:
+        os.close(file)
+    assert len(inodes) == len(files) == 8
+    assert [(b - a) / 1e9 for a, b in itertools.pairwise(pauses)] == [1, 3, 10, 30, 100, 300, 300]
+    assert newest(config) is None
+
+    clock.wait(300)
+    assert writer.is_due
+    assert writer.write(facts(config), pair.trainer.state(), None)
+    assert writer.trouble is None
+    clock.wait(59)
+    assert not writer.is_due
+
+
+def test_a_disk_that_keeps_failing_is_not_worn_out_by_trying(pair, config, monkeypatch):
+    """What fails may have been written: no more often, in the end, than checkpoints that succeed."""
+    clock = HandClock()
+    writer = writer_of(pair, config, clock, daily_bytes=1_000_000)
+    files = []
+    with monkeypatch.context() as patch:
+        refusing(patch, files)
+        for _ in range(9):
+            writer.write(facts(config), pair.trainer.state(), None)
+    for file in files:
+        os.close(file)
+    assert writer.retry_seconds == writer.interval_seconds > 300
+
+
+def test_what_is_durable_is_what_the_newest_checkpoint_holds(pair, config, monkeypatch):
+    clock = HandClock()
+    writer = writer_of(pair, config, clock)
+    assert writer.durable_ns == clock.now  # nothing came before
+    clock.wait(100)
+    writer.write(facts(config), pair.trainer.state(), None)
+    written = clock.now
+    clock.wait(100)
+    with monkeypatch.context() as patch:
+        fail_at(patch, "fsync", 1, OSError(errno.ENOSPC, "No space left on device"))
+        assert not writer.write(facts(config), pair.trainer.state(), None)
+    assert writer.durable_ns == written
+
+    (path,) = config.checkpoint_folder.glob("*.bundle")
+    os.utime(path, ns=(7, 7))
+    assert writer_of(pair, config, clock).durable_ns == 7  # a successor knows it from the file
 
 
 def test_the_account_of_a_day_ends_with_it(pair, config):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 
 import pytest
 import torch
 
+from tests.storage.disk import mounted_tmpfs, names
 from titand.learning.models.zoo import build
 from titand.records import ModelSpec, TensorSpec
 from titand.storage.snapshots import SnapshotStore
@@ -71,3 +74,18 @@ def test_an_export_is_made_once_and_computes_what_the_model_computes(store, caps
     x = torch.randn(5, 4)
     torch.testing.assert_close(program(x), build(SPEC, seed=3).eval()(x))
     assert [each.name for each in store.folder.iterdir() if each.name.startswith(".")] == []
+
+
+@pytest.mark.nightly
+def test_an_export_that_finds_no_room_is_refused_whole(store, capsys, tmp_path):
+    (tmp_path / "disk").mkdir()
+    with mounted_tmpfs(tmp_path / "disk", "size=24k") as disk:
+        (snapshot,) = store.page(1).snapshots
+        shutil.copytree(store.folder / snapshot.name, disk / snapshot.name)
+        small = SnapshotStore(disk)
+        before = names(disk / snapshot.name)
+        status, said = run(small, capsys, snapshot.name)
+        assert (status, said["error"]["reason"]) == (1, "DISK_FULL")
+        assert (names(disk), names(disk / snapshot.name)) == ([snapshot.name], before)
+        subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
+        assert run(small, capsys, snapshot.name) == (0, {"answer": {}})

@@ -6,6 +6,7 @@ Exporting imports torch._dynamo, inside the function: a process that never expor
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Deployed(nn.Module):
         return logits
 
 
-def to_pt2(model: SplitModel, spec: ModelSpec, path: Path) -> None:
+def to_pt2(model: SplitModel, spec: ModelSpec, file: Path | BytesIO) -> None:
     """Write the model as a program that takes raw input, load it back, and compare.
 
     The archive carries the model's description as `titan.json`. Reading it needs torch alone:
@@ -47,7 +48,8 @@ def to_pt2(model: SplitModel, spec: ModelSpec, path: Path) -> None:
     Args:
         model: on the CPU; it is left as it was.
         spec: its description.
-        path: to be written, ending in .pt2. What is there after an error is to be thrown away.
+        file: to be written: a path ending in .pt2, or memory, which no full disk can cut short. What is there after
+            an error is to be thrown away.
 
     Raises:
         ModelError: torch cannot export the model, or the loaded program answers differently.
@@ -56,13 +58,15 @@ def to_pt2(model: SplitModel, spec: ModelSpec, path: Path) -> None:
     was_training = model.training
     deployed.eval()
     try:
-        _write_program(deployed, spec, path)
-        _verify(deployed, load_pt2(path)[0], spec)
+        _write_program(deployed, spec, file)
+        if isinstance(file, BytesIO):
+            file.seek(0)
+        _verify(deployed, load_pt2(file)[0], spec)
     finally:
         model.train(was_training)
 
 
-def load_pt2(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_pt2(file: Path | BytesIO) -> tuple[nn.Module, dict[str, Any]]:
     """Return the program of a .pt2 file and the description it carries.
 
     Raises:
@@ -70,10 +74,11 @@ def load_pt2(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """
     extra = {SPEC_FILE: ""}
     try:
-        program = torch.export.load(path, extra_files=extra).module()
+        program = torch.export.load(file, extra_files=extra).module()
         description = json.loads(extra[SPEC_FILE] or "{}")
     except Exception as error:  # torch raises what it likes: RuntimeError, ValueError, KeyError, AssertionError
-        raise ModelError("MODEL_FILE_INVALID", f"{path.name} is not a .pt2 program: {_first_line(error)}") from error
+        name = getattr(file, "name", "this")
+        raise ModelError("MODEL_FILE_INVALID", f"{name} is not a .pt2 program: {_first_line(error)}") from error
     return program, description
 
 
@@ -109,12 +114,12 @@ def load_safetensors_into(model: nn.Module, path: Path) -> None:
         raise ModelError(error.reason, f"{path.name} is of another model: {error.message}", _OTHER_MODEL) from error
 
 
-def _write_program(deployed: Deployed, spec: ModelSpec, path: Path) -> None:
+def _write_program(deployed: Deployed, spec: ModelSpec, file: Path | BytesIO) -> None:
     # Two samples: torch takes a batch of one for a constant.
     example = torch.zeros((2, *spec.input.shape), dtype=getattr(torch, spec.input.data_type))
     try:
         program = torch.export.export(deployed, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-        torch.export.save(program, path, extra_files={SPEC_FILE: json.dumps(to_plain(spec))})
+        torch.export.save(program, file, extra_files={SPEC_FILE: json.dumps(to_plain(spec))})
     except OSError:
         raise  # the disk's trouble, not the model's
     except Exception as error:

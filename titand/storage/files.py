@@ -46,6 +46,11 @@ REFUSALS = {
     errno.EMFILE: ("TOO_MANY_FILES", "too many open files", "Raise LimitNOFILE= of the service."),
     errno.ENFILE: ("TOO_MANY_FILES", "too many open files on the machine", "Find who leaks them."),
 }
+NO_INODES = (
+    "DISK_FULL",
+    "every inode is in use",
+    "Remove files that nobody needs, many small ones; `df -i` shows how many there may be.",
+)
 BROKEN_DISK = ("IO_ERROR", "the disk failed", "Look for disk errors in the kernel log; replace the medium.")
 
 
@@ -64,6 +69,8 @@ def refusals_of(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason, defect, remedy = REFUSALS.get(error.errno or 0, BROKEN_DISK)
+        if error.errno == errno.ENOSPC and not _has_inodes(path.parent):
+            reason, defect, remedy = NO_INODES
         metadata = {"path": str(path), "errno": errno.errorcode.get(error.errno or 0, "")}
         message = f"{path}: {defect} ({error.strerror or error})."
         raise StorageError(reason, message, remedy, metadata) from error
@@ -182,7 +189,16 @@ def _require_space(folder: Path, needed_bytes: int) -> None:
     if free_bytes < needed_bytes:
         raise StorageError(
             "DISK_FULL",
-            f"{folder}: {free_bytes:,} bytes free, {needed_bytes:,} wanted.",
+            f"{folder}: {free_bytes:,} bytes free, {needed_bytes:,} wanted: {needed_bytes - free_bytes:,} are missing.",
             "Free space or move the state folder to a larger disk.",
             {"path": str(folder), "free_bytes": str(free_bytes), "needed_bytes": str(needed_bytes)},
         )
+
+
+def _has_inodes(folder: Path) -> bool:
+    """Tell whether a file may still be made; a file system that does not count them has always room for one more."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return True  # the folder is in trouble of its own
+    return disk.f_files == 0 or disk.f_favail > 0

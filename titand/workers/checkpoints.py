@@ -18,6 +18,7 @@ from titand.runtime.parameters import ParameterBoard
 from titand.storage.bundles import Bundle, load_newest, newest_generation, write_bundle
 
 DAY_SECONDS = 86_400
+RETRY_SECONDS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # after the first, second, ... failure in a row; then the last
 SAVED = "saved"  # state of a trainer that has written the last checkpoint of an orderly stop
 
 
@@ -74,6 +75,8 @@ def require_fit(facts: CheckpointFacts, config: Config) -> None:
 class CheckpointWriter:
     """Writes checkpoints, spaced so that the medium lives.
 
+    What hinders one ends nothing: another is tried soon, then ever later, each time in a new file.
+
     Args:
         folder: of the checkpoints.
         arena: whose ledger is part of them.
@@ -91,8 +94,10 @@ class CheckpointWriter:
         self._last_bytes = 0
         self._day = 0
         self._today_bytes = 0
+        self._failures = 0
         self.least_seconds = least_seconds
         self.trouble: TitanError | None = None
+        self.durable_ns = _newest_ns(folder) or clock.wall_ns()
 
     @property
     def interval_seconds(self) -> float:
@@ -100,9 +105,17 @@ class CheckpointWriter:
         return max(self.least_seconds, DAY_SECONDS * self._last_bytes / self._daily_bytes)
 
     @property
+    def retry_seconds(self) -> float:
+        """Time from a failure to the next try: growing, and in the end no more often than checkpoints that succeed."""
+        if self._failures < len(RETRY_SECONDS):
+            return RETRY_SECONDS[self._failures - 1]
+        return max(RETRY_SECONDS[-1], self.interval_seconds)
+
+    @property
     def is_due(self) -> bool:
         """Whether the next one may be written."""
-        return self._clock.monotonic_ns() - self._written_ns >= self.interval_seconds * 1e9
+        pause = self.retry_seconds if self.trouble is not None else self.interval_seconds
+        return self._clock.monotonic_ns() - self._written_ns >= pause * 1e9
 
     def write(self, facts: CheckpointFacts, state: memoryview, selector: bytes | None) -> bool:
         """Write one; what hinders it is remembered in `trouble`, and training goes on."""
@@ -114,12 +127,15 @@ class CheckpointWriter:
                 "selector": selector or b"",
                 "arena": image_of(self._arena, with_samples=facts.clean),
             }
+            self._last_bytes = sum(len(section) for section in sections.values())
             write_bundle(self._folder, newest_generation(self._folder) + 1, sections)
         except TitanError as error:
             self.trouble = error
+            self._failures += 1
             return False
         self.trouble = None
-        self._last_bytes = sum(len(section) for section in sections.values())
+        self._failures = 0
+        self.durable_ns = self._clock.wall_ns()
         self.count(self._last_bytes)
         return True
 
@@ -134,6 +150,14 @@ class CheckpointWriter:
     def written_today_bytes(self) -> int:
         """Bytes written since midnight UTC, or since the start."""
         return self._today_bytes
+
+
+def _newest_ns(folder: Path) -> int | None:
+    """Return when the newest checkpoint was written, as its file says; None if there is none, or the disk is silent."""
+    try:
+        return max((path.stat().st_mtime_ns for path in folder.glob("*.bundle")), default=None)
+    except OSError:
+        return None
 
 
 def write_last(

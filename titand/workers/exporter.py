@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
+from io import BytesIO
 from pathlib import Path
 
 from titand.errors import InvalidRequest, TitanError
@@ -22,6 +22,7 @@ def export(store: SnapshotStore, name: str, format: str) -> None:
         InvalidRequest: there is no such format.
         NotFound, CorruptFile: of the snapshot.
         ModelError: the model cannot be exported.
+        StorageError: the disk refuses; nothing is left behind.
     """
     if format != "pt2":
         raise InvalidRequest("UNKNOWN_FORMAT", f"There is no export format '{format}'.", "Known: pt2.")
@@ -31,10 +32,10 @@ def export(store: SnapshotStore, name: str, format: str) -> None:
     store.verify(name)
     model = build(snapshot.model, seed=0)
     load_safetensors_into(model, store.folder / name / "model.safetensors")
-    with tempfile.TemporaryDirectory(dir=store.folder, prefix=".export-") as folder:
-        path = Path(folder) / "model.pt2"
-        to_pt2(model, snapshot.model, path)
-        store.add_export(name, format, "model.pt2", [path.read_bytes()])
+    file = BytesIO()
+    to_pt2(model, snapshot.model, file)
+    program = file.getbuffer()
+    store.add_export(name, format, "model.pt2", [program], expected_bytes=len(program))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from titand.clock import Clock
 from titand.config import with_changes
-from titand.errors import InvalidRequest, TitanError
+from titand.errors import InvalidRequest, StorageError, TitanError
 from titand.records import Batch, from_plain, to_plain
 from titand.runtime.channels import Channel, ChannelClosed, plain_error
 from titand.runtime.descriptors import Descriptors
@@ -51,7 +52,7 @@ def run_trainer(descriptors: Descriptors, selector: Channel, clock: Clock) -> in
         failure = {"state": "failed", "state_reason": error.reason, "state_message": str(error)}
         around.boards.write("trainer", {**failure, "state_since_ns": clock.wall_ns()})
         log.error("cannot start", reason=error.reason, message=str(error))
-        return os.EX_CONFIG
+        return os.EX_IOERR if isinstance(error, StorageError) else os.EX_CONFIG  # a disk may recover
     log.info("ready", version=worker.version, model=around.config.model.architecture)
     return _TrainerLoop(around, worker, selector, stop, log).run()
 
@@ -93,13 +94,13 @@ class _TrainerLoop:
         )
         self._snapshots = SnapshotStore(around.config.snapshot_folder)
         self._saved_version = worker.version
-        page = self._snapshots.page(1)
-        self._last_snapshot = page.snapshots[0].name if page.snapshots else ""
+        self._last_snapshot = self._newest_snapshot()
         self._state, self._state_since_ns = "", 0
         self._idle_since_ns = around.clock.monotonic_ns()
         self._settings_ns = 0
         self._reported_ns = 0
         self._snapshot_trouble: TitanError | None = None
+        self._snapshot_trouble_ns = 0
 
     def run(self) -> int:
         try:
@@ -182,8 +183,18 @@ class _TrainerLoop:
         try:
             self._snapshot(note)
         except TitanError as error:
+            if self._snapshot_trouble is None:
+                self._snapshot_trouble_ns = self._clock.wall_ns()
             self._snapshot_trouble = error
             self._log.error("snapshot failed", reason=error.reason, message=str(error))
+
+    def _newest_snapshot(self) -> str:
+        try:
+            page = self._snapshots.page(1)
+        except StorageError as error:  # training does without knowing
+            self._log.error("snapshots cannot be listed", reason=error.reason, message=str(error))
+            return ""
+        return page.snapshots[0].name if page.snapshots else ""
 
     def _snapshot(self, note: str) -> Snapshot:
         tensors = self._worker.model_tensors()
@@ -273,9 +284,15 @@ class _TrainerLoop:
     def _health(self) -> list[dict[str, Any]]:
         items = []
         if (trouble := self._checkpoints.trouble) is not None:
-            items.append(_health_item("NOT_DURABLE", "error", f"The last checkpoint failed: {trouble}"))
+            since_ns, retry_seconds = self._checkpoints.durable_ns, self._checkpoints.retry_seconds
+            text = (
+                f"Not durable since {clock_time(since_ns)}: {trouble} Training goes on; a crash would go back to then."
+                f" Tried again after {retry_seconds:.0f} s."
+            )
+            items.append(_health_item("NOT_DURABLE", "error", text, since_ns))
         if (trouble := self._snapshot_trouble) is not None:
-            items.append(_health_item("SNAPSHOT_FAILED", "warning", f"The last snapshot failed: {trouble}"))
+            text = f"The last snapshot by round failed: {trouble} The next one is tried in its turn."
+            items.append(_health_item("SNAPSHOT_FAILED", "warning", text, self._snapshot_trouble_ns))
         if count := self._worker.refused_updates:
             text = f"{count} updates were not finite and left out. Lower training.learning_rate."
             items.append(_health_item("UPDATE_NOT_FINITE", "warning", text))
@@ -290,5 +307,14 @@ class _TrainerLoop:
             self._log.level = self._config.service.log_level
 
 
-def _health_item(code: str, severity: str, message: str) -> dict[str, Any]:
-    return {"code": code, "severity": severity, "message": message, "since_ns": 0}
+def clock_time(wall_ns: int) -> str:
+    """Return a time for people, in UTC.
+
+    >>> clock_time(1_700_000_000 * 10**9)
+    '2023-11-14 22:13:20 UTC'
+    """
+    return f"{datetime.fromtimestamp(wall_ns // 10**9, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _health_item(code: str, severity: str, message: str, since_ns: int = 0) -> dict[str, Any]:
+    return {"code": code, "severity": severity, "message": message, "since_ns": since_ns}
