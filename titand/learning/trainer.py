@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,8 @@ class StepReport:
         plain_loss: (1/B) sum_i CE_i, what a reader compares between rounds.
         gradient_norm: of the weighted loss, over all parameters.
         rate: learning rate used.
-        finite: False when loss or gradient was not; then nothing was changed.
+        finite: False when loss or gradient was not, and nothing was changed; or when the parameters are not any more,
+            or their squares overflow: whoever has the values of before puts them back.
     """
 
     loss: float
@@ -43,10 +45,14 @@ class Learner:
         model: trained in place, on its own device.
         optimizer: built over `dict(model.named_parameters())`.
         schedule: round -> learning rate.
+
+    Attributes:
+        rate_factor: what the schedule's rate is multiplied by.
     """
 
     def __init__(self, model: SplitModel, optimizer: Optimizer, schedule: Schedule) -> None:
         self.model = model
+        self.rate_factor = 1.0
         self._optimizer = optimizer
         self._schedule = schedule
         self._parameters = [p for p in model.parameters() if p.requires_grad]
@@ -65,24 +71,24 @@ class Learner:
             sample_weight: [B] what undoes the bias of the draw.
             round: from 1; sets the learning rate.
         """
-        rate = self._schedule(round)
+        rate = self._schedule(round) * self.rate_factor
         if self.model.training != (len(x) > 1):
             self.model.train(len(x) > 1)  # one sample has no statistics: BatchNorm then uses the running ones
         buffers = [b.clone() for b in self._buffers]  # the forward pass moves them before we know the loss
         cross_entropy = nn.functional.cross_entropy(self.model(x), label, reduction="none")
         loss = (sample_weight.to(cross_entropy.dtype) * cross_entropy).mean()
         gradient = torch.autograd.grad(loss, self._parameters)
-        gradient_norm = float(torch.stack(torch._foreach_norm(gradient)).norm())
-        report = StepReport(
-            loss=loss.item(),
-            plain_loss=cross_entropy.mean().item(),
-            gradient_norm=gradient_norm,
-            rate=rate,
-            finite=math.isfinite(loss.item()) and math.isfinite(gradient_norm),
-        )
-        if report.finite:
+        gradient_norm = _norm(gradient)
+        finite = math.isfinite(loss.item()) and math.isfinite(gradient_norm)
+        if finite:
             self._optimizer.step(gradient, rate)
+            finite = math.isfinite(_norm(self._parameters))
         else:
             for live, kept in zip(self._buffers, buffers, strict=True):
                 live.copy_(kept)
-        return report
+        return StepReport(loss.item(), cross_entropy.mean().item(), gradient_norm, rate, finite)
+
+
+@torch.no_grad()
+def _norm(tensors: Sequence[Tensor]) -> float:
+    return float(torch.stack(torch._foreach_norm(list(tensors))).norm())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from titand.clock import Clock
-from titand.learning.state import Binding, StateLayout, model_tensors
+from titand.learning.evaluation import predict
+from titand.learning.state import Binding, StateLayout, bind, copy, model_tensors, require_same
 from titand.learning.trainer import Learner, StepReport
 from titand.records import Batch, ModelSpec, Permit
 from titand.runtime.arena import TRAINED, Arena
@@ -21,6 +23,9 @@ from titand.workers.samples import SampleReader
 
 _GAIN_ROUNDS = 200  # rounds that the shown gain covers
 _Z_95 = 1.959964
+_NO_STEP = StepReport(math.nan, math.nan, math.nan, 0.0, finite=False)
+
+Answers = list[tuple[list[int], float]]  # for each batch: the likeliest classes, and the sum of the losses
 
 
 class TrainerWorker:
@@ -49,6 +54,7 @@ class TrainerWorker:
         self.last_round: dict[str, Any] = {}
         self.staleness_round_counts = [0, 0]
         self.refused_updates = 0
+        self._base: bytearray | None = None
         self._gains: deque[float] = deque(maxlen=_GAIN_ROUNDS)
 
     @property
@@ -78,22 +84,32 @@ class TrainerWorker:
         """Return the permit to send on taking a batch, before training on it: for the next, with the newest version."""
         return Permit(batch.round + 1, self.version)
 
-    def on_batch(self, batch: Batch, wait_seconds: float) -> None:
-        """Train one round. Order matters, see `runtime/parameters.py`: receive, permit, train, publish."""
+    def on_batch(self, batch: Batch, wait_seconds: float) -> StepReport:
+        """Train one round. Order matters, see `runtime/parameters.py`: receive, permit, train, publish.
+
+        A batch without samples, for none of the window could be scored, is a round whose update was left out.
+        """
         round, slots = batch.round, list(batch.slots)
         start = self._clock.monotonic_ns()
-        self._board.slot(round)[:] = self._board.slot(round - 1)
+        self._board.slot(round)[:] = self.state()
         self._binding.point(round % 2)
         copied = self._clock.monotonic_ns()
-        weight = torch.tensor(batch.sample_weights, dtype=torch.float32)
-        step = self._learner.step(self._reader.inputs(slots), self._reader.labels(slots), weight, round)
+        step = self._step(batch) if slots else _NO_STEP
+        if not step.finite:
+            self._board.slot(round)[:] = self.state()
         self._board.publish(round)
+        self._base = None
         self._arena.mark(slots, TRAINED)
         end = self._clock.monotonic_ns()
         self.stages.record("publish", copied - start)
         self.stages.record("train", end - copied)
         self.stages.record("wait", int(wait_seconds * 1e9))
         self._account(batch, step, (end - start) / 1e9, wait_seconds)
+        return step
+
+    def _step(self, batch: Batch) -> StepReport:
+        slots, weight = list(batch.slots), torch.tensor(batch.sample_weights, dtype=torch.float32)
+        return self._learner.step(self._reader.inputs(slots), self._reader.labels(slots), weight, batch.round)
 
     def _account(self, batch: Batch, step: StepReport, train_seconds: float, wait_seconds: float) -> None:
         staleness = batch.round - 1 - batch.version
@@ -116,9 +132,50 @@ class TrainerWorker:
             **batch.facts,
         }
 
+    # ---- other parameters
+
+    def restore(self, model: Mapping[str, Tensor]) -> None:
+        """Let the next round begin from these values of the model, with an optimizer as new.
+
+        Nothing is written to the board before that round: the selector may be reading either version. From now on
+        `state` and `model_tensors` are the restored ones.
+
+        Raises:
+            ModelError: they are of another model; nothing has changed.
+        """
+        base = bytearray(self._layout.size_bytes)  # an optimizer's tensors are all zero when it is new
+        target = self._layout.views(base)
+        require_same(model_tensors(self._learner.model), model)
+        copy(model, target)
+        self._base = base
+
+    def answers(self, batches: Iterable[tuple[Tensor, Tensor]], model: Mapping[str, Tensor] | None = None) -> Answers:
+        """Let the newest version, or these values of the model, name samples.
+
+        Args:
+            batches: of normalised input [N, *shape] and labels [N] int64.
+            model: values by name.
+        """
+        state = self._layout.views(self.state()) if model is None else model
+        live = model_tensors(self._learner.model)
+        bind(live, state)
+        try:
+            return [predict(self._learner.model, x, label) for x, label in batches]
+        finally:
+            self._binding.point(self.version % 2)
+
+    @property
+    def rate_factor(self) -> float:
+        """What the schedule's learning rate is multiplied by."""
+        return self._learner.rate_factor
+
+    @rate_factor.setter
+    def rate_factor(self, factor: float) -> None:
+        self._learner.rate_factor = factor
+
     def model_tensors(self) -> dict[str, RawTensor]:
         """Return the model's tensors of the newest version, as they lie on the board."""
-        slot = self._board.slot(self.version)
+        slot = self.state()
         wanted = model_tensors(self._learner.model)
         return {
             entry.name: RawTensor(
@@ -131,8 +188,8 @@ class TrainerWorker:
         }
 
     def state(self) -> memoryview:
-        """Return the flat state of the newest version: all that resuming needs of the model."""
-        return self._board.slot(self.version)
+        """Return the flat state that the next round begins from: all that resuming needs of the model."""
+        return self._board.slot(self.version) if self._base is None else memoryview(self._base)
 
     def report(self) -> dict[str, Any]:
         """Return what the board says about this worker."""
