@@ -8,7 +8,7 @@ from tests.front.house import config_in
 from titan.v1.training_service_pb2 import HealthItem, Training
 from titand.front.state import Reports, state_of
 from titand.front.status import duration, training_of
-from titand.runtime.ledger import LedgerCounts
+from titand.runtime.counters import LedgerCounts
 
 COUNTS = LedgerCounts(65, 1, 2, 3, 4, 5, 6, 7, 8, 19, 10, 11)
 RUNNING = {"state": "running", "processes": []}

@@ -12,7 +12,7 @@ from titan.v1 import training_service_pb2 as training_pb
 from titand.config import Config
 from titand.front.convert import spec_message
 from titand.front.state import Plain, Reports, state_of
-from titand.runtime.ledger import LedgerCounts
+from titand.runtime.counters import LedgerCounts
 
 _NOTHING: Plain = {}
 _STAGE_OWNERS = ("front", "selector", "trainer")

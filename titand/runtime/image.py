@@ -21,8 +21,8 @@ from titand.runtime.arena import (
     TRAINED,
     Arena,
 )
+from titand.runtime.counters import ENDED_COUNTER, LOST
 from titand.runtime.journal import TRANSACTIONS
-from titand.runtime.ledger import ENDED_COUNTER, LOST
 
 _LENGTH = struct.Struct("<I")
 _COLUMNS = ("number", "label", "round", "observed_ns", "accepted_ns")

@@ -10,74 +10,44 @@ Only the front opens a ledger. The supervisor and the workers never write here.
 
 from __future__ import annotations
 
-import mmap
 import os
-import re
 import threading
 from array import array
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from titand.clock import Clock
-from titand.runtime.arena import (
-    CANDIDATE,
-    ENDED,
-    EVICTED,
-    EXPIRED,
-    FATE_COUNT,
-    FILLED,
-    FILTERED,
-    FREE,
-    HELD_OUT,
-    INVALID,
-    PENDING_LABEL,
-    RELEASED,
-    SELECTED,
-    TRAINED,
-    Arena,
+from titand.errors import Overloaded
+from titand.runtime.arena import EXPIRED, FATE_COUNT, FILLED, FREE, PENDING_LABEL, Arena
+from titand.runtime.counters import (
+    ACCEPTED,
+    LOGGED,
+    LOST,
+    ORPHAN_LABELS,
+    PUSHED,
+    REJECTED,
+    SHED,
+    LedgerCounts,
+    counts_of,
 )
-from titand.runtime.journal import MOST_RUNS, Journal
+from titand.runtime.journal import Journal
+from titand.runtime.log_records import (
+    ADMITTED,
+    LABELLED,
+    NO_COLUMNS,
+    PENDING,
+    REFUSED,
+    Buffer,
+    Columns,
+    DoorCounts,
+    LogRecord,
+)
 from titand.runtime.pending import PendingLabels
+from titand.runtime.slots import Slots
 from titand.runtime.stream_table import StreamPosition, StreamTable
 
-# Places of the counters in the arena. Numbers are stored in checkpoints too: never reuse one.
-PUSHED, SHED, REJECTED, ACCEPTED, LOST = 0, 1, 2, 3, 4  # and TRANSACTIONS, 5
-ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10, EXPIRED: 11}
-ORPHAN_LABELS = 12
-
-_FREE_RUN = re.compile(rb"\x00+")
-_WORTH_GIVING = 4  # times more slots touched than used
 _PENDING_SHARE = 4  # of the arena, one part in so many may wait for labels
-_FREE_BYTE = bytes([FREE])
-
-
-@dataclass(frozen=True)
-class LedgerCounts:
-    """Where every sample has gone, by column of the ledger.
-
-    Attributes:
-        orphan_labels: labels that found no sample, and so are in no sum.
-    """
-
-    pushed: int
-    shed: int
-    rejected: int
-    held_out: int
-    filtered: int
-    evicted: int
-    pending_label: int
-    buffered: int
-    selected: int
-    lost: int
-    expired: int
-    orphan_labels: int
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether the columns add up to what was pushed."""
-        pushed, *columns, _ = astuple(self)
-        return bool(pushed == sum(columns))
 
 
 @dataclass(frozen=True)
@@ -102,6 +72,13 @@ class Place(NamedTuple):
     label: int
 
 
+class RecordLog(Protocol):
+    """Where changes are written down before they are made; see `titand/front/sample_log.py`."""
+
+    def append(self, sequence: int, parts: Sequence[Buffer], with_samples: bool) -> bool:
+        """Take a record; False when there is no room. Small ones without samples find room when others do not."""
+
+
 class Ledger:
     """Admits samples into the arena, counts refusals, and takes ended slots back. Thread-safe.
 
@@ -110,16 +87,29 @@ class Ledger:
         filled: eventfd that tells the selector how many slots were filled.
         clock: stamps admissions, and measures how long labels are waited for.
         pending_count: most samples that may wait for their label; by default a quarter of the arena.
+        log: keeps what producers are told of beyond the end of all processes; None where that is not wanted.
+
+    Attributes:
+        is_log_full: whether it was the log that had no room for the last samples, and not the arena.
     """
 
-    def __init__(self, arena: Arena, filled: int, clock: Clock, pending_count: int | None = None) -> None:
+    def __init__(
+        self,
+        arena: Arena,
+        filled: int,
+        clock: Clock,
+        pending_count: int | None = None,
+        log: RecordLog | None = None,
+    ) -> None:
         self._arena = arena
         self._filled = filled
         self._clock = clock
         self._streams = StreamTable(arena.streams)
+        self._log = log
         self._lock = threading.Lock()
-        self._touched = 0  # slots from here on have used no memory since it was last given back
+        self.is_log_full = False
         self._journal = Journal(arena, self._streams, clock)
+        self._slots = Slots(arena, self._journal)
         self._pending = PendingLabels(arena, pending_count or 1 + arena.layout.slot_count // _PENDING_SHARE, clock)
         if FILLED in bytes(arena.state):  # a predecessor may have died before it could say so
             os.eventfd_write(filled, 1)
@@ -151,18 +141,13 @@ class Ledger:
             Runs (first number, count) of admitted samples: the first of the N, in order. The others were not touched.
         """
         admitted: list[tuple[int, int]] = []
+        columns = Columns(labels, observed_ns, data)
         with self._lock:
             done = 0
             while done < len(labels):
                 most = len(labels) if is_labelled else done + self._pending.capacity
-                taken = self._admit_some(
-                    stream,
-                    sequence + done,
-                    labels[done:most],
-                    observed_ns[done:most],
-                    data[done * self._arena.layout.sample_bytes :],
-                    FILLED if is_labelled else PENDING_LABEL,
-                )
+                state = FILLED if is_labelled else PENDING_LABEL
+                taken = self._admit_some(stream, sequence + done, columns.part(done, most), state)
                 if taken is None:
                     break
                 admitted.append(taken)
@@ -172,12 +157,27 @@ class Ledger:
         return admitted
 
     def join(self, numbers: Iterable[int], labels: Iterable[int]) -> list[bool]:
-        """Give samples that wait for it their label; return which of them did."""
+        """Give samples that wait for it their label; return which of them did.
+
+        Raises:
+            Overloaded: LOG_FULL; nothing was done.
+        """
+        pairs = list(zip(numbers, labels, strict=True))
         with self._lock:
-            joined = [self._pending.join(number, label) for number, label in zip(numbers, labels, strict=True)]
+            self._write_labels([pair for pair in pairs if pair[0] in self._pending])
+            joined = [self._pending.join(number, label) for number, label in pairs]
         if any(joined):
             os.eventfd_write(self._filled, sum(joined))
         return joined
+
+    def note_corrections(self, corrections: Sequence[tuple[int, int]]) -> None:
+        """Write down (number, label) of samples whose label was corrected, so that it stays so.
+
+        Raises:
+            Overloaded: LOG_FULL.
+        """
+        with self._lock:
+            self._write_labels(corrections)
 
     def expire(self, patience_seconds: float) -> int:
         """End the samples whose label has not come for so long; return how many."""
@@ -201,8 +201,12 @@ class Ledger:
             counters[ORPHAN_LABELS] += labels
             self._journal.commit(counters, [], FREE, -1, StreamPosition())
 
-    def refuse(self, stream: int, sequence: int, rejected: int = 0, shed: int = 0) -> None:
-        """Count samples that were not admitted; `sequence` is the last of them."""
+    def refuse(self, stream: int, sequence: int, rejected: int = 0, shed: int = 0) -> bool:
+        """Count samples that were not admitted; `sequence` is the last of them.
+
+        Returns:
+            Whether they were: not even of this a log that is full takes note.
+        """
         with self._lock:
             counters = list(self._arena.counters)
             counters[PUSHED] += rejected + shed
@@ -210,21 +214,51 @@ class Ledger:
             counters[SHED] += shed
             old = self._streams.position(stream)
             position = StreamPosition(sequence, old.accepted, old.rejected + rejected, old.shed + shed)
+            if not self._write(REFUSED, counters, stream, position):
+                return False
             self._journal.commit(counters, [], FREE, stream, position)
+            return True
+
+    def replay(self, sequence: int, record: LogRecord) -> bool:
+        """Make a change again that was written down before every process died, unless it is part of this arena.
+
+        No stream may be open. What should have come between this record and the last one, and is missing, is counted
+        as lost.
+
+        Returns:
+            Whether it is made now: else there is no room yet for some of its samples, and it is to be tried again.
+        """
+        counters = self._arena.counters
+        with self._lock:
+            if sequence <= counters[LOGGED]:
+                return True
+            count = len(record.columns.labels) if record.kind in (ADMITTED, PENDING) else 0
+            before = record.counts.accepted - count
+            self._count_lost(before - counters[ACCEPTED])
+            while (done := counters[ACCEPTED] - before) < count:
+                if not self._put_back(record, done):
+                    return False
+            if record.kind == LABELLED:
+                self._label_again(record)
+            place = -1
+            if record.stream_id:
+                known = self._streams.find(record.stream_id, frozenset())
+                place = self._give_place(record.stream_id, frozenset()) if known is None else known
+            after = list(counters)
+            after[SHED], after[REJECTED] = record.counts.shed, record.counts.rejected
+            after[ORPHAN_LABELS], after[LOGGED] = record.counts.orphans, sequence
+            after[PUSHED] = after[SHED] + after[REJECTED] + after[ACCEPTED]
+            self._journal.commit(after, [], FREE, place, record.position)
+            return True
 
     def free_count(self, most: int | None = None) -> int:
         """Return how many samples could be admitted now; with `most`, counting stops there."""
-        state = bytes(self._arena.state)
-        free = state.count(FREE)
-        if most is not None and free >= most:
-            return most
-        free += sum(map(state.count, ENDED_COUNTER))
-        return free if most is None else min(free, most)
+        return self._slots.free_count(most)
 
     def counts(self) -> LedgerCounts:
         """Return the ledger of this very moment."""
         with self._lock:
-            return self._counts()
+            return counts_of(self._arena)
 
     def open_stream(self, stream_id: str, in_use: frozenset[int]) -> tuple[int, StreamPosition]:
         """Find or make the place of a stream; the one unused for longest is given away.
@@ -244,11 +278,7 @@ class Ledger:
             known = table.find(stream_id, in_use)
             if known is not None:
                 return known, table.position(known)
-            place = table.least_needed(in_use)
-            table.name(place, "")  # first nobody's, then empty, then the new one's
-            self._journal.commit(list(self._arena.counters), [], FREE, place, StreamPosition())
-            table.name(place, stream_id)
-            return place, StreamPosition()
+            return self._give_place(stream_id, in_use), StreamPosition()
 
     def fate(self, number: int) -> Fate | None:
         """Return what became of a sample; None if that is forgotten or the number was never given."""
@@ -273,115 +303,104 @@ class Ledger:
 
         So a backlog, such as the one that gathers while torch is being imported, costs memory only while it is there.
         """
-        arena, size = self._arena, self._arena.layout.sample_bytes
         with self._lock:
-            self._reclaim()
-            used = arena.layout.slot_count - bytes(arena.state).count(FREE)
-            if self._touched < _WORTH_GIVING * max(1, used):
-                return 0
-            given = 0
-            for match in _FREE_RUN.finditer(bytes(arena.state)):
-                start = -(-(arena.data_offset + match.start() * size) // mmap.PAGESIZE) * mmap.PAGESIZE
-                stop = (arena.data_offset + match.end() * size) // mmap.PAGESIZE * mmap.PAGESIZE
-                if start < stop:
-                    arena.memory.madvise(mmap.MADV_REMOVE, start, stop - start)
-                    given += stop - start
-            self._touched = 0
-            return given
+            return self._slots.give_back()
 
     # ---- inside
 
-    def _admit_some(
-        self,
-        stream: int,
-        sequence: int,
-        labels: memoryview[int],
-        observed_ns: memoryview[int],
-        data: memoryview[int],
-        state: int,
-    ) -> tuple[int, int] | None:
-        arena, size = self._arena, self._arena.layout.sample_bytes
-        runs = self._free_runs(len(labels))
-        if not runs or sum(runs[-1]) > self._touched:  # ended slots again, rather than pages that were never used
-            self._reclaim()
-            runs = self._free_runs(len(labels))
-            if not runs:
-                return None
-        self._touched = max(self._touched, sum(runs[-1]))
-        first = arena.counters[ACCEPTED] + 1
-        now = self._clock.wall_ns()
-        done = 0
-        for start, count in runs:
-            stop = start + count
-            arena.data[start * size : stop * size] = data[done * size : (done + count) * size]
-            arena.number[start:stop] = _numbers(first + done, count)
-            arena.label[start:stop] = labels[done : done + count]
-            arena.observed_ns[start:stop] = observed_ns[done : done + count] if observed_ns else _same(0, count)
-            arena.accepted_ns[start:stop] = _same(now, count)
-            done += count
-        counters = list(arena.counters)
-        counters[PUSHED] += done
-        counters[ACCEPTED] += done
+    def _admit_some(self, stream: int, sequence: int, columns: Columns, state: int) -> tuple[int, int] | None:
+        runs = self._slots.find_room(len(columns.labels))
+        if not runs:
+            return None
+        count = sum(count for _, count in runs)
+        columns, first, now = columns.part(0, count), self._arena.counters[ACCEPTED] + 1, self._clock.wall_ns()
+        counters = list(self._arena.counters)
+        counters[PUSHED] += count
+        counters[ACCEPTED] += count
         old = self._streams.position(stream)
-        position = StreamPosition(sequence + done - 1, old.accepted + done, old.rejected, old.shed)
+        position = StreamPosition(sequence + count - 1, old.accepted + count, old.rejected, old.shed)
+        kind = ADMITTED if state == FILLED else PENDING
+        self.is_log_full = not self._write(kind, counters, stream, position, columns, now)
+        if self.is_log_full:
+            return None
+        self._slots.fill(runs, first, now, columns)
         self._journal.commit(counters, runs, state, stream, position)
         if state == PENDING_LABEL:
             self._pending.add(first, runs)
             self._pending.trim()
-        return first, done
+        return first, count
 
-    def _free_runs(self, wanted: int) -> list[tuple[int, int]]:
-        # From the lowest slot: a slow stream then touches few pages.
-        runs: list[tuple[int, int]] = []
-        stop = 0
-        while wanted > 0 and len(runs) < MOST_RUNS and (start := self._arena.find_free(stop)) >= 0:
-            ahead = bytes(self._arena.state[start : start + wanted])
-            count = len(ahead) - len(ahead.lstrip(_FREE_BYTE))
-            runs.append((start, count))
-            wanted -= count
-            stop = start + count
-        return runs
+    def _give_place(self, stream_id: str, in_use: frozenset[int]) -> int:
+        place = self._streams.least_needed(in_use)
+        self._streams.name(place, "")  # first nobody's, then empty, then the new one's
+        self._journal.commit(list(self._arena.counters), [], FREE, place, StreamPosition())
+        self._streams.name(place, stream_id)
+        return place
 
-    def _reclaim(self) -> None:
-        arena = self._arena
-        while True:
-            state = bytes(arena.state)
-            runs = []
-            counters = list(arena.counters)
-            for match in ENDED.finditer(state):
-                runs.append((match.start(), match.end() - match.start()))
-                for slot in range(*match.span()):
-                    counters[ENDED_COUNTER[state[slot]]] += 1
-                    # One that stayed long, held out, must not speak for a younger one.
-                    if arena.number[slot] > counters[ACCEPTED] - FATE_COUNT:
-                        arena.fates[arena.number[slot] % FATE_COUNT] = state[slot]
-                if len(runs) == MOST_RUNS:
-                    break
-            if not runs:
-                return
-            self._journal.commit(counters, runs, FREE, -1, StreamPosition())
+    # ---- the log
 
-    def _counts(self) -> LedgerCounts:
-        state = bytes(self._arena.state)
-        gone = self._arena.counters
+    def _write(
+        self,
+        kind: int,
+        counters: list[int],
+        stream: int,
+        position: StreamPosition,
+        columns: Columns = NO_COLUMNS,
+        accepted_ns: int = 0,
+    ) -> bool:
+        """Write a change down before it is made, and note that in its counters; return whether there was room."""
+        if self._log is None:
+            return True
+        counters[LOGGED] += 1
+        door = DoorCounts(*(counters[place] for place in (PUSHED, SHED, REJECTED, ACCEPTED, ORPHAN_LABELS)))
+        stream_id = self._streams.id_of(stream) if stream >= 0 else ""
+        record = LogRecord(kind, door, stream_id, position, accepted_ns, columns)
+        return self._log.append(counters[LOGGED], record.encode(), with_samples=kind in (ADMITTED, PENDING))
 
-        def ended(code: int) -> int:
-            return int(gone[ENDED_COUNTER[code]]) + state.count(code)
+    def _write_labels(self, pairs: Sequence[tuple[int, int]]) -> None:
+        if not pairs or self._log is None:
+            return
+        numbers, labels = zip(*pairs, strict=True)
+        columns = Columns(memoryview(array("i", labels)), memoryview(array("q", numbers)), NO_COLUMNS.data)
+        counters = list(self._arena.counters)
+        if not self._write(LABELLED, counters, -1, StreamPosition(), columns):
+            raise Overloaded(
+                "LOG_FULL",
+                "The log of samples is full; no label was taken.",
+                "Send them again, or raise ingest.log_bytes.",
+            )
+        self._journal.commit(counters, [], FREE, -1, StreamPosition())
 
-        return LedgerCounts(
-            pushed=gone[PUSHED],
-            shed=gone[SHED],
-            rejected=gone[REJECTED] + ended(INVALID),
-            held_out=state.count(HELD_OUT) + ended(RELEASED),
-            filtered=ended(FILTERED),
-            evicted=ended(EVICTED),
-            pending_label=state.count(PENDING_LABEL),
-            buffered=state.count(FILLED) + state.count(CANDIDATE),
-            selected=state.count(SELECTED) + ended(TRAINED),
-            lost=gone[LOST],
-            expired=ended(EXPIRED),
-            orphan_labels=gone[ORPHAN_LABELS],
-        )
+    def _put_back(self, record: LogRecord, done: int) -> bool:
+        """Admit some more samples of a record, of which so many are in already; return whether there was room."""
+        first, runs = self._arena.counters[ACCEPTED] + 1, self._slots.find_room(len(record.columns.labels) - done)
+        if not runs:
+            return False
+        count = sum(count for _, count in runs)
+        self._slots.fill(runs, first, record.accepted_ns, record.columns.part(done, done + count))
+        counters = list(self._arena.counters)
+        counters[PUSHED] += count
+        counters[ACCEPTED] += count
+        state = FILLED if record.kind == ADMITTED else PENDING_LABEL
+        self._journal.commit(counters, runs, state, -1, StreamPosition())
+        if state == PENDING_LABEL:
+            self._pending.add(first, runs)
+        os.eventfd_write(self._filled, count)
+        return True
+
+    def _label_again(self, record: LogRecord) -> None:
+        slots = {self._arena.number[slot]: slot for slot in self._arena.slots_in(FILLED)}
+        for number, label in zip(record.columns.times, record.columns.labels, strict=True):
+            if not self._pending.join(number, label) and number in slots:
+                self._arena.label[slots[number]] = label
+        os.eventfd_write(self._filled, 1)
+
+    def _count_lost(self, count: int) -> None:
+        if count > 0:
+            counters = list(self._arena.counters)
+            for place in (PUSHED, ACCEPTED, LOST):
+                counters[place] += count
+            self._journal.commit(counters, [], FREE, -1, StreamPosition())
 
 
 def _numbers(first: int, count: int) -> array[int]:

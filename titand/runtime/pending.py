@@ -50,6 +50,9 @@ class PendingLabels:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._waiting
+
     def add(self, first_number: int, runs: Iterable[tuple[int, int]]) -> None:
         """Note that the samples in these runs (start, count) of slots wait from now on; their numbers count up."""
         now = self._clock.monotonic_ns()

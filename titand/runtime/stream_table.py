@@ -56,6 +56,10 @@ class StreamTable:
             raise LookupError("all places of streams are in use")
         return min(free, key=lambda place: (any(self._id(place)), self._fields(place)[4]))
 
+    def id_of(self, place: int) -> str:
+        """Return the id of the stream of a place; empty for a nameless one."""
+        return self._id(place).rstrip(b"\0").decode()
+
     def name(self, place: int, stream_id: str) -> None:
         """Give a place to a stream."""
         self._memory[place * STREAM_BYTES : place * STREAM_BYTES + _ID_BYTES] = _encoded(stream_id)
