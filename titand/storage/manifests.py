@@ -9,7 +9,7 @@ import errno
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Snapshot:
         size_bytes: of model.safetensors.
         sha256: of model.safetensors, in hexadecimal.
         exports: derived files.
+        gate: how it compared with the best snapshot when it was taken; empty where it was not compared.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Snapshot:
     size_bytes: int
     sha256: str
     exports: tuple[Export, ...] = ()
+    gate: Mapping[str, Any] = field(default_factory=dict)
 
 
 def encode_manifest(plain: Mapping[str, Any]) -> bytes:
@@ -116,6 +118,8 @@ def plain_of_snapshot(snapshot: Snapshot) -> dict[str, Any]:
     """Return what goes into the manifest of a snapshot; the exports have their own."""
     plain = asdict(snapshot)
     del plain["exports"]
+    if not plain["gate"]:
+        del plain["gate"]
     file = {"name": MODEL_FILE, "size_bytes": plain.pop("size_bytes"), "sha256": plain.pop("sha256")}
     return {**plain, "file": file}
 
@@ -142,6 +146,7 @@ def snapshot_from_plain(plain: Mapping[str, Any], exports: Sequence[Mapping[str,
             size_bytes=plain["file"]["size_bytes"],
             sha256=plain["file"]["sha256"],
             exports=tuple(_export_from_plain(each) for each in exports),
+            gate=plain.get("gate", {}),
         )
     except (KeyError, TypeError) as error:
         raise corrupt(path, f"it lacks {error}") from error

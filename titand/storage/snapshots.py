@@ -6,6 +6,7 @@
 #                        /manifest.json            what it is, with the model file's size and SHA-256
 #                        /model.pt2                a derived export, and
 #                        /model.pt2.json           its own manifest, written after it
+#              best -> r00000421                   the one that was promoted last
 #
 # The folder is filled under a hidden name and renamed: it is there whole or not at all, and the kernel refuses
 # to rename over a snapshot that exists, which makes them immutable. One process creates while another lists and
@@ -22,6 +23,7 @@ from dataclasses import asdict, dataclass
 from io import FileIO
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import titand
 from titand.errors import CorruptFile, InvalidRequest, NotFound, StorageError
@@ -39,6 +41,7 @@ from titand.storage.manifests import (
 )
 
 MANIFEST = "manifest.json"
+BEST = "best"
 NAME = re.compile(r"r\d{8,}(-\d+)?", re.ASCII)
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -78,6 +81,7 @@ class SnapshotStore:
         model: ModelSpec,
         create_time_ns: int,
         metrics: Mapping[str, float] | None = None,
+        gate: Mapping[str, Any] | None = None,
         parent: str = "",
         note: str = "",
         expected_bytes: int = 0,
@@ -92,6 +96,7 @@ class SnapshotStore:
             model: goes into the manifest.
             create_time_ns: wall clock.
             metrics: finite numbers; what is unknown is left out.
+            gate: how it compared with the best snapshot; see `titand.workers.gatekeeper.Gate`.
             parent: name of the snapshot that training came from.
             note: of whoever asked.
             expected_bytes: refuse at once unless twice this is free.
@@ -122,6 +127,7 @@ class SnapshotStore:
                     create_time_ns=create_time_ns,
                     model=model,
                     metrics=dict(metrics or {}),
+                    gate=dict(gate or {}),
                     parent=parent,
                     note=note,
                     titand_version=titand.__version__,
@@ -265,10 +271,39 @@ class SnapshotStore:
             sync_folder(self.folder)
             shutil.rmtree(doomed)
 
+    @property
+    def best(self) -> str:
+        """Name of the snapshot that was promoted last; "" if there is none, or it was deleted."""
+        try:
+            name = os.readlink(self.folder / BEST)
+        except OSError:
+            return ""
+        return name if NAME.fullmatch(name) and (self.folder / name).is_dir() else ""
+
+    def promote(self, name: str) -> None:
+        """Call a snapshot the best, durably.
+
+        Raises:
+            NotFound: SNAPSHOT_NOT_FOUND.
+            StorageError: the disk refuses; the best is what it was.
+        """
+        self.get(name)
+        partial = self.folder / f".{BEST}{PARTIAL}"
+        with refusals_of(self.folder / BEST):
+            partial.unlink(missing_ok=True)
+            os.symlink(name, partial)
+            os.replace(partial, self.folder / BEST)
+            sync_folder(self.folder)
+
     def keep_newest(self, count: int) -> list[str]:
-        """Delete all but the newest `count`, return their names. Damaged ones are not counted, and stay."""
-        deleted = []
+        """Delete all but the newest `count` and the best, return their names.
+
+        Damaged ones are not counted, and stay.
+        """
+        deleted, best = [], self.best
         for snapshot in self._all()[0][count:]:
+            if snapshot.name == best:
+                continue
             with contextlib.suppress(NotFound):  # someone else has deleted it meanwhile
                 self.delete(snapshot.name)
                 deleted.append(snapshot.name)
