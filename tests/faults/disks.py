@@ -114,6 +114,14 @@ class Disk:
         if self.folder.is_mount():
             run("umount", self.folder)
 
+    def forget(self) -> None:
+        """Let the kernel forget what it has in memory: what is read after this is read from the medium."""
+        self.unmount()
+        run("blockdev", "--flushbufs", self.device)
+        with open(self._export, "rb") as export:
+            os.posix_fadvise(export.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        self.mount()
+
     def _start_qemu(self, stack: contextlib.ExitStack) -> Path:
         """Start the daemon, and return the file in which it shows the top of the graph."""
         export = self.work / "export"

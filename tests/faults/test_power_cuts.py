@@ -11,7 +11,6 @@ import pytest
 from tests.faults.disks import mounted
 from tests.faults.power_cuts import RecordedDisk
 from tests.faults.stores import Bundles, Found, InPlace, NameNotSynced, NothingSynced, Snapshots, Store
-from tests.storage.disk import PowerCut, fail_at
 
 KINDS = (Bundles, Snapshots)
 TEARS = (4096, 512)
@@ -104,20 +103,3 @@ def test_a_thousand_power_cuts_cost_nothing_that_was_acknowledged(recording, tal
 )
 def test_a_store_that_leaves_out_a_step_is_found_out(tmp_path, kind, words):
     assert any(words in wrong for wrong in Recording(tmp_path, (kind,)).wrongs(100, seed=1))
-
-
-def test_a_snapshot_that_a_killed_trainer_made_is_durable_when_it_is_asked_for_again(tmp_path, monkeypatch, tally):
-    dice = random.Random(1)
-    with RecordedDisk(tmp_path) as disk:
-        store = Snapshots(disk.folder, SIZE_BYTES)
-        store.put(1)
-        with monkeypatch.context() as patch:
-            fail_at(patch, "fsync", 5, PowerCut())  # the one that makes its name durable
-            with pytest.raises(PowerCut):
-                store.put(2)
-        store.put(2)
-        requests = disk.requests()
-    for tear in TEARS:
-        with mounted(disk.cut(requests, len(requests), tear, dice), disk.folder) as folder:
-            assert Snapshots(folder, SIZE_BYTES).get() == Found(2)
-        tally["power cuts, checkpoints and snapshots on ext4"] += 1

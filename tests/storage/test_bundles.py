@@ -151,6 +151,23 @@ def test_an_unreadable_bundle_is_set_aside(tmp_path, monkeypatch):
     assert "Input/output error" in set_aside[0].defect
 
 
+def test_a_disk_that_can_read_none_of_them_fails_and_none_is_set_aside(tmp_path, monkeypatch):
+    """It may read them an hour later; a training that began anew would have written over them by then."""
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    for generation in (1, 2):
+        write_bundle(tmp_path, generation, SECTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fail)
+        with pytest.raises(StorageError, match="Input/output error"):
+            load_newest(tmp_path)
+    bundle, set_aside = load_newest(tmp_path)
+    assert bundle is not None
+    assert (bundle.generation, set_aside) == (2, [])
+
+
 def test_a_read_only_disk_does_not_keep_the_older_state_from_being_loaded(tmp_path):
     with mounted_tmpfs(tmp_path, "size=1m") as disk:
         write_bundle(disk, 1, {"round": b"1"})

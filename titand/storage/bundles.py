@@ -86,26 +86,34 @@ def write_bundle(folder: Path, generation: int, sections: Mapping[str, Buffer], 
 def load_newest(folder: Path) -> tuple[Bundle | None, list[SetAside]]:
     """Return the newest checkpoint that is whole, and what had to be set aside to get there.
 
-    A broken file is renamed to `....broken-N`, never deleted and never repaired.
+    A broken file is renamed to `....broken-N`, never deleted and never repaired. One that the disk cannot read counts
+    as broken as long as another can be read; otherwise the disk fails now, and an hour later it may not.
 
     Returns:
         The bundle, or None where there is none; the broken ones, newest first.
 
     Raises:
-        StorageError: the folder cannot be read, or FORMAT_TOO_NEW: a later titand wrote the newest bundle.
+        StorageError: the folder, or every bundle in it, cannot be read; or FORMAT_TOO_NEW: a later titand wrote the
+            newest one. Nothing was renamed.
     """
-    set_aside: list[SetAside] = []
+    broken: list[tuple[Path, str]] = []
+    unreadable: OSError | None = None
+    found: Bundle | None = None
     with refusals_of(folder):
         for path in _generations(folder):
             try:
-                return read_bundle(path), set_aside
+                found = read_bundle(path)
+                break
             except CorruptFile as error:
-                set_aside.append(_set_aside(path, error.message))
+                broken.append((path, error.message))
             except OSError as error:
                 if error.errno != errno.EIO:
                     raise
-                set_aside.append(_set_aside(path, f"{path}: the disk cannot read it ({error.strerror})."))
-    return None, set_aside
+                unreadable = error
+                broken.append((path, f"{path}: the disk cannot read it ({error.strerror})."))
+        if found is None and unreadable is not None:
+            raise unreadable
+        return found, [_set_aside(path, defect) for path, defect in broken]
 
 
 def read_bundle(path: Path) -> Bundle:
