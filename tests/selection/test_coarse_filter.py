@@ -88,6 +88,36 @@ def test_sums_over_the_window_are_estimated_without_bias(rule, capacity):
     assert_unbiased(torch.stack(estimate), of_interest.sum(0))
 
 
+@pytest.mark.parametrize("rule", ["stratified", "predicted", "uniform"])
+def test_sums_stay_unbiased_where_labels_of_candidates_are_corrected(rule):
+    """Of a fifth of the arrivals a correction comes; it reaches those that are still there."""
+    label, feature = arrivals(50, seed=5)
+    truth = torch.where(torch.arange(50) % 5 == 0, (label + 1) % CLASSES, label)
+    coarse = taught(coarse_filter(rule))
+    of_interest = torch.eye(CLASSES)[truth].double()
+
+    estimate = []
+    for _ in range(600):
+        gone = set(offer_all(coarse, label, feature, 25))
+        for key in set(range(50)) - gone:
+            coarse.relabel(key, int(truth[key]))
+        candidates = coarse.cut()
+        assert candidates.label.tolist() == truth[list(candidates.key)].tolist()
+        assert candidates.window_size == 50
+        estimate.append(candidates.stage_weight @ of_interest[list(candidates.key)])
+
+    assert_unbiased(torch.stack(estimate), of_interest.sum(0))
+
+
+def test_a_label_that_cannot_be_is_refused_and_so_is_a_sample_that_is_no_candidate():
+    coarse = coarse_filter(capacity=2)
+    turned_away = coarse.offer([1, 2, 3], torch.tensor([0, 0, 0]), None)
+    with pytest.raises(ValueError, match="outside 0 to 3"):
+        coarse.relabel(next(key for key in (1, 2, 3) if key not in turned_away), CLASSES)
+    with pytest.raises(KeyError):
+        coarse.relabel(turned_away[0], 1)
+
+
 def test_in_a_mixed_stream_every_sample_of_a_class_is_kept_equally_often():
     coarse = coarse_filter(capacity=10)
     label, feature = arrivals(30)
