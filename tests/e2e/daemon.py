@@ -68,11 +68,11 @@ class Daemon:
 
     # ---- starting and ending
 
-    def start(self, **environment: str) -> Daemon:
-        """Start it; it takes samples some moments later."""
+    def start(self, *prefix: str, **environment: str) -> Daemon:
+        """Start it, by a command that runs commands if one is given; it takes samples some moments later."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "titand.daemon", "serve", "--config", str(self.config_path)],
+                [*prefix, sys.executable, "-m", "titand.daemon", "serve", "--config", str(self.config_path)],
                 cwd=ROOT,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
