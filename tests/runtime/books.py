@@ -94,15 +94,16 @@ class Mortal:
 
 
 class Clock(SystemClock):
-    """Real time, and as much more as a test says."""
+    """Real time, and as much more as a test says; the time of day as somebody sets it."""
 
     later_ns = 0
+    set_ns = 0
 
     def monotonic_ns(self):
         return super().monotonic_ns() + self.later_ns
 
     def wall_ns(self):
-        return super().wall_ns() + self.later_ns
+        return super().wall_ns() + self.later_ns + self.set_ns
 
 
 def content(number: int) -> bytes:

@@ -296,6 +296,21 @@ def test_the_place_unused_for_longest_is_given_away_and_nameless_ones_first():
     assert books.ledger.open_stream("s0", frozenset())[1].sequence == 0
 
 
+@pytest.mark.parametrize("step_seconds", [-86_400, 86_400])
+def test_who_was_here_last_is_known_however_the_clock_is_set(step_seconds):
+    books = Books()
+    for number in range(STREAM_COUNT):
+        place, _ = books.ledger.open_stream(f"s{number}", frozenset())
+        books.ledger.refuse(place, number + 1, shed=number + 1)
+        books.clock.set_ns += int(step_seconds * 1e9)
+        if number % 20 == 0:
+            books.begin()
+    books.clock.set_ns = 0
+    books.ledger.open_stream("new", frozenset())
+    known = [books.ledger.open_stream(f"s{number}", frozenset())[1].sequence for number in range(1, STREAM_COUNT)]
+    assert known == list(range(2, STREAM_COUNT + 1))
+
+
 def test_no_place_is_taken_from_an_open_stream():
     books = Books()
     everyone = frozenset(range(STREAM_COUNT))

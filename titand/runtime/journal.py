@@ -34,8 +34,8 @@ class Journal:
         self._arena = arena
         self._streams = streams
         self._clock = clock
-        self._uses = 0
         self._redo()
+        self._used_ns = streams.last_use()
 
     def commit(
         self, counters: list[int], runs: list[tuple[int, int]], new_state: int, stream: int, position: StreamPosition
@@ -50,13 +50,12 @@ class Journal:
             position: its new one.
         """
         counters[TRANSACTIONS] += 1
-        self._uses += 1
-        used_ns = self._clock.wall_ns() + self._uses  # never the same twice, even if the clock stands
+        self._used_ns = max(self._clock.wall_ns(), self._used_ns + 1)  # later than any before, however the clock is set
         entry = b"".join(
             (
                 _HEAD.pack(0, new_state, len(runs), stream),
                 _COUNTERS.pack(*counters),
-                encode_position(position, used_ns),
+                encode_position(position, self._used_ns),
                 *(_RUN.pack(*run) for run in runs),
             )
         )

@@ -60,6 +60,10 @@ class StreamTable:
         """Return the id of the stream of a place; empty for a nameless one."""
         return self._id(place).rstrip(b"\0").decode()
 
+    def last_use(self) -> int:
+        """Return when a stream was last used."""
+        return max(self._fields(place)[4] for place in range(STREAM_COUNT))
+
     def name(self, place: int, stream_id: str) -> None:
         """Give a place to a stream."""
         self._memory[place * STREAM_BYTES : place * STREAM_BYTES + _ID_BYTES] = _encoded(stream_id)
