@@ -40,7 +40,7 @@ Ends = tuple[socket.socket, socket.socket]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `titand`; return its exit status: 0 ok, 1 failed, 2 misused, 78 configuration."""
-    parser = _parser()
+    parser = command_line()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "demo":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -61,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the whole command line."""
     parser = argparse.ArgumentParser(prog="titand", description=titand.__doc__)
     parser.add_argument("--version", action="version", version=f"titand {titand.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

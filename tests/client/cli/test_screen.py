@@ -121,6 +121,19 @@ def test_what_is_unknown_is_never_zero():
             assert not re.search(r"\d", line), line
 
 
+def test_what_needs_attention_says_since_when_and_where_to_read_on():
+    items = (
+        HealthItem("NOT_DURABLE", "error", "The disk is full.", NOW - timedelta(minutes=3)),
+        HealthItem("RESTART_NEEDED", "warning", "A key was changed.", None),
+    )
+    lines = screen(dataclasses.replace(busy(), health=items), None, "a")
+    assert lines[-3:] == [
+        "HEALTH     1 error, 1 warning   what to do: titanctl explain NOT_DURABLE",
+        "  NOT_DURABLE for 3m  The disk is full.",
+        "  RESTART_NEEDED  A key was changed.",
+    ]
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 12])
 def test_the_screen_never_grows_beyond_20_lines_of_100_columns(count):
     items = tuple(HealthItem(f"CODE_{n}", "warning" if n else "error", "word " * 50, None) for n in range(count))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 
 from titan.cli.words import UNKNOWN, count, decimal, ratio, seconds, since, size
-from titan.records import Measurement, SampleLedger, Selection, Telemetry, Training
+from titan.records import HealthItem, Measurement, SampleLedger, Selection, Telemetry, Training
 
 COLUMNS = 100
 HEALTH_LINES = 4
@@ -193,15 +193,21 @@ def _health(training: Training) -> Iterator[str]:
         yield "HEALTH     ok"
         return
     errors = sum(item.severity == "error" for item in items)
-    yield f"HEALTH     {_plural(errors, 'error')}, {_plural(len(items) - errors, 'warning')}"
+    explained = f"what to do: titanctl explain {items[0].code}"
+    yield f"HEALTH     {_plural(errors, 'error')}, {_plural(len(items) - errors, 'warning')}   {explained}"
     lines = [
         line
         for item in items
-        for line in wrap(f"{item.code}  {item.message}", COLUMNS, initial_indent="  ", subsequent_indent="    ")
+        for line in wrap(_said(item, training), COLUMNS, initial_indent="  ", subsequent_indent="    ")
     ]
     yield from lines if len(lines) <= HEALTH_LINES else lines[: HEALTH_LINES - 1]
     if len(lines) > HEALTH_LINES:
         yield "  and more: titanctl status --json"
+
+
+def _said(item: HealthItem, training: Training) -> str:
+    lasting = f" for {since(item.since_time, training.read_time)}" if item.since_time else ""
+    return f"{item.code}{lasting}  {item.message}"
 
 
 def _plural(number: int, what: str) -> str:
