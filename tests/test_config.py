@@ -68,11 +68,19 @@ VALID = {
     "ingest.patience_seconds": st.floats(0, 100),
     "ingest.label_patience_seconds": st.floats(0, 10**6),
     "ingest.pending_bytes": st.integers(0, 1 << 30),
+    "ingest.durable": st.booleans(),
+    "ingest.log_bytes": st.integers(4 << 30, 8 << 30),
     "ingest.max_message_bytes": st.integers(8 << 20, 1 << 30),
     "ingest.max_streams": st.integers(1, 64),
     "evaluation.held_out_ratio": ratio,
     "evaluation.held_out_samples": st.integers(0, 100_000),
     "evaluation.every_rounds": count,
+    "guard.every_rounds": some,
+    "guard.margin": ratio,
+    "guard.false_alarm_rate": st.floats(1e-9, 0.5),
+    "guard.rollback_limit": some,
+    "guard.rollback_rate_factor": st.floats(0.001, 1),
+    "guard.golden_set": text,
     "storage.daily_bytes": count,
     "storage.checkpoint_seconds": positive,
     "storage.snapshot_rounds": some,
@@ -321,6 +329,15 @@ def test_a_message_must_hold_a_sample(load):
     error = refusal(load, shape)
     assert (error.reason, error.metadata) == ("CONFIG_RANGE", {"key": "ingest.max_message_bytes"})
     load({**shape, "ingest.max_message_bytes": 12_000_000 + 1024})
+
+
+def test_a_log_of_samples_holds_some_messages(load):
+    sizes = {"ingest.max_message_bytes": 1 << 20, "ingest.log_bytes": 4 << 20}
+    load({**sizes, "ingest.durable": True})
+    sizes["ingest.log_bytes"] -= 1
+    load(sizes)
+    error = refusal(load, {**sizes, "ingest.durable": True})
+    assert (error.reason, error.metadata) == ("CONFIG_RANGE", {"key": "ingest.log_bytes"})
 
 
 @pytest.mark.parametrize("name", ["mean", "std"])

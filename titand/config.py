@@ -31,6 +31,8 @@ Check = tuple[Callable[[Any], bool], str]
 POLICIES = ("cis", "uniform", "stratified", "is", "ll", "hl", "ce", "gn-top", "ocs", "camel")
 _MESSAGE_OVERHEAD = 1024  # bytes of everything in a message but the samples, at most
 
+_LOG_MESSAGES = 4  # that the log of samples must hold at least: half of it is to be free when a checkpoint begins
+
 
 def _key(default: Any, help: str, check: Check | None = None, reloads: bool = False) -> Any:
     metadata = {"help": help, "check": check, "reloads": reloads}
@@ -152,6 +154,8 @@ class IngestConfig:
     pending_bytes: int = _key(
         0, "most samples that wait for labels, at most half of the arena; 0 means a quarter of it", NOT_NEGATIVE
     )
+    durable: bool = _key(False, "whether an acknowledged sample survives a power cut: each is written to a log first")
+    log_bytes: int = _key(64 << 20, "size of that log, a file", POSITIVE)
     max_message_bytes: int = _key(8 << 20, "largest message that is taken", POSITIVE)
     max_streams: int = _key(16, "push streams at once", between(1, 64))
 
@@ -163,6 +167,26 @@ class EvaluationConfig:
     held_out_ratio: float = _key(0.05, "share of arrivals that is never trained on", RATIO)
     held_out_samples: int = _key(200, "most held-out samples kept", between(0, 100_000))
     every_rounds: int = _key(50, "rounds between two evaluations", POSITIVE, reloads=True)
+
+
+@dataclass(frozen=True)
+class GuardConfig:
+    """What keeps the model from getting worse unnoticed."""
+
+    every_rounds: int = _key(
+        200, "rounds between two comparisons with the best snapshot; 0: only for snapshots", NOT_NEGATIVE, reloads=True
+    )
+    margin: float = _key(0.05, "loss of accuracy against the best that does not matter", RATIO, reloads=True)
+    false_alarm_rate: float = _key(
+        0.0001, "most share of comparisons that call a model worse which is not", between(1e-12, 0.5), reloads=True
+    )
+    rollback_limit: int = _key(
+        3, "rollbacks in a row that pause the training; 0: never roll back, only tell", NOT_NEGATIVE, reloads=True
+    )
+    rollback_rate_factor: float = _key(
+        0.5, "learning rate after updates went astray, over that before", between(1e-6, 1), reloads=True
+    )
+    golden_set: str = _key("", "a .npz with x and label that every comparison looks at as well")
 
 
 @dataclass(frozen=True)
@@ -207,6 +231,7 @@ class Config:
     round: RoundConfig = field(default_factory=RoundConfig)
     ingest: IngestConfig = field(default_factory=IngestConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
@@ -229,6 +254,11 @@ class Config:
     def checkpoint_folder(self) -> Path:
         """Where checkpoints are kept."""
         return Path(self.service.state_directory) / "checkpoints"
+
+    @property
+    def log_folder(self) -> Path:
+        """Where the log of samples is kept."""
+        return Path(self.service.state_directory) / "log"
 
     @property
     def snapshot_folder(self) -> Path:
@@ -402,6 +432,10 @@ def _check_whole(config: Config) -> None:
     if message < sample + _MESSAGE_OVERHEAD:
         remedy = f"Set it to {sample + _MESSAGE_OVERHEAD} or more; ten samples or more are better."
         raise _range_error("ingest.max_message_bytes", f"{message} holds no sample of {sample} bytes", remedy)
+    if config.ingest.durable and config.ingest.log_bytes < _LOG_MESSAGES * message:
+        remedy = f"A log holds {_LOG_MESSAGES} of the largest messages: set it to {_LOG_MESSAGES * message} or more."
+        found = f"{config.ingest.log_bytes} is too little for ingest.max_message_bytes ({message})"
+        raise _range_error("ingest.log_bytes", found, remedy)
     channels = config.model.input.shape[0]
     for name, values in (("mean", config.model.input.mean), ("std", config.model.input.std)):
         if len(values) not in (0, 1, channels):

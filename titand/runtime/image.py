@@ -1,7 +1,8 @@
-"""The arena as bytes, for a checkpoint: the ledger always, the waiting samples on a clean stop.
+"""The arena as bytes, for a checkpoint: the ledger always, what waits there where it is to outlive everything.
 
 Taken by the trainer while the front may be writing: the front counts its transactions, and an image is taken again
-until no transaction fell into it, so that counters and states belong to the same moment.
+until no transaction fell into it, so that counters and states belong to the same moment. The samples themselves are
+copied after that; one that has come to its end meanwhile, and made room for another, is in the image as what it became.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import json
 import struct
 import time
+from typing import Any
 
 from titand.errors import WorkerDown
 from titand.runtime.arena import (
     CANDIDATE,
+    FATE_COUNT,
     FILLED,
+    FREE,
     HELD_OUT,
     PENDING_LABEL,
     RELEASED,
@@ -21,7 +25,7 @@ from titand.runtime.arena import (
     TRAINED,
     Arena,
 )
-from titand.runtime.counters import ENDED_COUNTER, LOST
+from titand.runtime.counters import ENDED_COUNTER, LOGGED, LOST
 from titand.runtime.journal import TRANSACTIONS
 
 _LENGTH = struct.Struct("<I")
@@ -55,15 +59,41 @@ def image_of(arena: Arena, with_samples: bool) -> bytes:
         )
     columns = {name: memoryview(raw[name]).cast(getattr(arena, name).format) for name in _COLUMNS}
     live = [slot for slot, code in enumerate(state) if code in _LIVE]
+    ended = {code: state.count(code) for code in ENDED_COUNTER}
+    samples = []
+    if with_samples:
+        samples = [bytes(arena.sample(slot)) for slot in live]
+        for place in reversed(range(len(live))):
+            number = columns["number"][live[place]]
+            if arena.state[live[place]] == FREE or arena.number[live[place]] != number:
+                ended[_fate(arena, number, state[live[place]])] += 1
+                del live[place], samples[place]
     head = {
         "counters": counters,
-        "ended": {str(code): state.count(code) for code in ENDED_COUNTER},
+        "ended": {str(code): count for code, count in ended.items()},
         "live": [[state[slot], *(columns[name][slot] for name in _COLUMNS)] for slot in live],
         "with_samples": with_samples,
     }
     text = json.dumps(head, separators=(",", ":")).encode()
-    samples = [bytes(arena.sample(slot)) for slot in live] if with_samples else []
     return b"".join([_LENGTH.pack(len(text)), text, streams, *samples])
+
+
+def _fate(arena: Arena, number: int, state: int) -> int:
+    """Return how a sample ended that was in this state a moment ago."""
+    if state == HELD_OUT:
+        return RELEASED
+    return int(arena.fates[number % FATE_COUNT])
+
+
+def logged_in(image: bytes) -> int:
+    """Return the sequence of the newest record of the log of samples that an image has in it."""
+    return int(_head_of(image)["counters"][LOGGED])
+
+
+def _head_of(image: bytes) -> dict[str, Any]:
+    (length,) = _LENGTH.unpack_from(image)
+    head: dict[str, Any] = json.loads(image[_LENGTH.size : _LENGTH.size + length])
+    return head
 
 
 def restore_image(arena: Arena, image: bytes, completed_round: int) -> int:
@@ -75,7 +105,7 @@ def restore_image(arena: Arena, image: bytes, completed_round: int) -> int:
         ValueError: its samples are of another size; the arena is as it was.
     """
     (length,) = _LENGTH.unpack_from(image)
-    head = json.loads(image[_LENGTH.size : _LENGTH.size + length])
+    head = _head_of(image)
     streams = _LENGTH.size + length
     offset = streams + len(arena.streams)
     size = arena.layout.sample_bytes

@@ -76,7 +76,8 @@ class Slots:
                 runs.append((match.start(), match.end() - match.start()))
                 for slot in range(*match.span()):
                     counters[ENDED_COUNTER[state[slot]]] += 1
-                    # One that stayed long, held out, must not speak for a younger one.
+                    # One that stayed long, held out, must not speak for a younger one. Before the slot is free: an
+                    # image that misses the sample asks here for it.
                     if arena.number[slot] > counters[ACCEPTED] - FATE_COUNT:
                         arena.fates[arena.number[slot] % FATE_COUNT] = state[slot]
                 if len(runs) == MOST_RUNS:
