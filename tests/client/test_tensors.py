@@ -152,6 +152,13 @@ def test_there_is_one_label_for_each_sample(xs, labels, times):
     assert caught.value.reason == "COUNT_MISMATCH"
 
 
+@pytest.mark.parametrize("xs", [bytes(12), [b"abcd"] * 3, memoryview(bytes(12)).cast("B", (3, 2, 2))])
+def test_labels_that_come_later_are_said_to(xs):
+    for labels, expected in ((None, [-1, -1, -1]), ([1, None, 2], [1, -1, 2])):
+        found = [label for batch in samples.many(xs, labels, None, SPEC) for label in batch.labels]
+        assert found == expected
+
+
 def test_no_samples_are_no_batch():
     assert list(samples.many([], [], None, SPEC)) == []
     assert list(samples.many(b"", [], None, SPEC)) == []

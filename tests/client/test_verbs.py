@@ -36,6 +36,7 @@ VERBS = {
     "pause": (1, "PauseTraining", lambda client: client.pause("hot"), {"note": "hot"}),
     "resume": (1, "ResumeTraining", lambda client: client.resume(), {}),
     "sample": (0, "GetSample", lambda client: client.sample(7), {"name": "samples/7"}),
+    "label": (0, "LabelSamples", lambda client: client.label([7, 9], [2, 0]), {"numbers": [7, 9], "labels": [2, 0]}),
     "snapshot": (0, "GetSnapshot", lambda client: client.snapshot("421"), {"name": "snapshots/r00000421"}),
     "latest": (0, "GetSnapshot", lambda client: client.snapshot(), {"name": "snapshots/latest"}),
     "create": (1, "CreateSnapshot", lambda client: client.create_snapshot("why"), {"note": "why"}),
@@ -47,6 +48,7 @@ ANSWERS = {
     "PauseTraining": training_service_pb2.PauseTrainingResponse(training=training(state="STATE_PAUSED")),
     "ResumeTraining": training_service_pb2.ResumeTrainingResponse(training=training(state="STATE_ACTIVE")),
     "GetSample": sample_service_pb2.Sample(name="samples/7", fate="FATE_TRAINED"),
+    "LabelSamples": sample_service_pb2.LabelSamplesResponse(outcomes=["OUTCOME_JOINED", "OUTCOME_TOO_LATE"]),
     "GetSnapshot": snapshot(421),
     "CreateSnapshot": snapshot_service_pb2.CreateSnapshotResponse(snapshot=snapshot(422)),
     "DeleteSnapshot": snapshot_service_pb2.DeleteSnapshotResponse(),
@@ -57,6 +59,7 @@ RESULTS = {
     "PauseTraining": lambda found: found.state == "paused",
     "ResumeTraining": lambda found: found.state == "active",
     "GetSample": lambda found: found.fate == "trained",
+    "LabelSamples": lambda found: found == ["joined", "too_late"],
     "GetSnapshot": lambda found: found.round_number == 421,
     "CreateSnapshot": lambda found: found.name == "snapshots/r00000422",
     "DeleteSnapshot": lambda found: found is None,
@@ -80,6 +83,41 @@ def test_every_method_of_the_api_has_a_verb(servers):
     said = {method for _, method, _, _ in VERBS.values()}
     said |= {"PushSamples", "ListSnapshots", "ExportModel", "DownloadSnapshot", "WatchTraining", "WatchTelemetry"}
     assert {name.rpartition("/")[2] for name in METHODS} == said
+
+
+def test_many_labels_go_out_in_portions_and_their_outcomes_come_back_in_order(servers, client_of):
+    def label(request, context):
+        outcomes = ["OUTCOME_JOINED" if number % 2 else "OUTCOME_UNKNOWN" for number in request.numbers]
+        return sample_service_pb2.LabelSamplesResponse(outcomes=outcomes)
+
+    servers[0].answers["LabelSamples"] = label
+    numbers = range(1, 2502)
+    found = client_of(servers[0]).label(numbers, (number % 7 for number in numbers))
+    assert found == ["joined" if number % 2 else "unknown" for number in numbers]
+    asked = [request for _, request in servers[0].calls]
+    assert [number for request in asked for number in request.numbers] == list(numbers)
+    assert [label for request in asked for label in request.labels] == [number % 7 for number in numbers]
+    assert 1 < len(asked) < 10
+
+
+@pytest.mark.parametrize(
+    ("numbers", "labels", "reason"),
+    [
+        ([1, 2], [0], "COUNT_MISMATCH"),
+        ([None], [0], "NUMBER_INVALID"),
+        ([0], [0], "NUMBER_INVALID"),
+        ([2**63], [0], "NUMBER_INVALID"),
+        ([1], [float("nan")], "LABEL_NOT_INTEGER"),
+        ([1], [None], "LABEL_NOT_INTEGER"),
+        ([1], [2**31], "LABEL_TOO_LARGE"),
+        ([1] * 5000, [0] * 4999 + [0.5], "LABEL_NOT_INTEGER"),
+    ],
+)
+def test_labels_that_make_no_sense_are_told_before_any_is_sent(servers, client_of, numbers, labels, reason):
+    with pytest.raises(titan.InvalidSample) as caught:
+        client_of(servers[0]).label(numbers, labels)
+    assert caught.value.reason == reason
+    assert servers[0].calls == []
 
 
 def test_an_admin_socket_of_its_own_may_be_named(serve, client_of):

@@ -48,11 +48,34 @@ def test_samples_lie_in_the_arena_in_order_and_can_be_asked_for(house, address, 
         assert [(each.producer, each.accepted_count) for each in training.streams] == [("camera", 500)]
 
 
+def test_labels_may_come_when_the_samples_are_long_under_way(house, address, client_of):
+    with house.front(), client_of(address) as client:
+        places = [
+            client.push(sample(1)),
+            client.push(sample(2), 1),
+            *client.push_batch([sample(3), sample(4)], [None, 2]),
+        ]
+        places += client.push_batch(bytes(sample(5)) + bytes(sample(6)))
+        assert client.try_push(sample(7))
+        assert client.flush(10).accepted == 7
+        numbers = [client.number_of(place) for place in places]
+        assert filled(house) == [bytes(sample(2)), bytes(sample(4))]
+        assert client.sample(numbers[0]).fate == "pending_label"
+        assert client.sample(numbers[0]).label is None
+        wanted = [numbers[4], numbers[0], numbers[2], 10**6]
+        assert client.label(wanted, [2, 0, 1, 1]) == ["joined", "joined", "joined", "unknown"]
+        assert client.sample(numbers[4]).label == 2
+        assert filled(house) == [bytes(sample(sequence)) for sequence in range(1, 6)]
+        ledger = client.training().sample_ledger
+        assert (ledger.pending_label_count, ledger.orphan_label_count) == (2, 1)
+        assert ledger.is_balanced
+
+
 @pytest.mark.parametrize(
     ("wrong", "label", "reason"),
     [
         (sample(1), 3, "LABEL_OUT_OF_RANGE"),
-        (sample(1), -1, "LABEL_OUT_OF_RANGE"),
+        (sample(1), -2, "LABEL_OUT_OF_RANGE"),
         (memoryview(bytes(8)).cast("h", (2, 2)), 0, "WRONG_TYPE"),
         (memoryview(bytes(4)), 0, "WRONG_SHAPE"),
         (b"abc", 0, "WRONG_SIZE"),

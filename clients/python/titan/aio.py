@@ -81,14 +81,19 @@ class AsyncClient:
     # ---- pushing ---------------------------------------------------------------------------------------------
 
     async def push(
-        self, x: Any, label: int, *, observe_time: datetime | float | None = None, timeout: float | None = None
+        self,
+        x: Any,
+        label: int | None = None,
+        *,
+        observe_time: datetime | float | None = None,
+        timeout: float | None = None,
     ) -> int:
         """Push one sample, and return its place in this client's sequence, from 1."""
         pusher = await self._opened(timeout)
         taken = await pusher.push([pusher.stream.sample(x, label, observe_time)], timeout)
         return taken[0]
 
-    def try_push(self, x: Any, label: int, *, observe_time: datetime | float | None = None) -> bool:
+    def try_push(self, x: Any, label: int | None = None, *, observe_time: datetime | float | None = None) -> bool:
         """Push one sample if that takes no waiting; return whether it was taken."""
         pusher = self._started()
         return pusher.try_push(pusher.stream.sample(x, label, observe_time))
@@ -96,7 +101,7 @@ class AsyncClient:
     async def push_batch(
         self,
         xs: Any,
-        labels: Any,
+        labels: Any = None,
         *,
         observe_times: Iterable[datetime | float] | None = None,
         timeout: float | None = None,
@@ -124,6 +129,10 @@ class AsyncClient:
     def number_of(self, sequence: int) -> int | None:
         """Return the number of an accepted sample; None if it is not accepted, or too long ago."""
         return self._pusher.stream.number_of(sequence) if self._pusher is not None else None
+
+    async def label(self, numbers: Iterable[int], labels: Iterable[int]) -> list[str]:
+        """Label samples that were pushed without a label, or correct labels; return what became of each."""
+        return [outcome for call in calls.label(numbers, labels) for outcome in await self._ask(call)]
 
     async def input(self, timeout: float | None = None) -> tuple[TensorSpec, tuple[str, ...]]:
         """Return what a sample must look like, and the class names that labels are indices of."""

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
 from titan import records
-from titan.convert import record
+from titan.convert import enum_name, record
+from titan.labels import portions
 from titan.v1 import sample_service_pb2, snapshot_service_pb2, telemetry_service_pb2, training_service_pb2
 
 Answer = TypeVar("Answer")
@@ -50,6 +51,19 @@ def sample(number: int) -> Call[records.Sample]:
     """Get one sample's fate."""
     request = sample_service_pb2.GetSampleRequest(name=f"samples/{number}")
     return Call(_samples("GetSample"), request, sample_service_pb2.Sample, _reader(records.Sample))
+
+
+def label(numbers: Iterable[Any], labels: Iterable[Any]) -> Iterator[Call[list[str]]]:
+    """Label samples, some with each call."""
+    pb = sample_service_pb2
+    kind = pb.LabelSamplesResponse.Outcome.DESCRIPTOR
+
+    def read(response: pb.LabelSamplesResponse) -> list[str]:
+        return [enum_name(kind, outcome) for outcome in response.outcomes]
+
+    for some, their_labels in portions(numbers, labels):
+        request = pb.LabelSamplesRequest(numbers=some, labels=their_labels)
+        yield Call(_samples("LabelSamples"), request, pb.LabelSamplesResponse, read)
 
 
 def training() -> Call[records.Training]:

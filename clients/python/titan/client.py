@@ -103,7 +103,12 @@ class Client:
     # ---- pushing ---------------------------------------------------------------------------------------------
 
     def push(
-        self, x: Any, label: int, *, observe_time: datetime | float | None = None, timeout: float | None = None
+        self,
+        x: Any,
+        label: int | None = None,
+        *,
+        observe_time: datetime | float | None = None,
+        timeout: float | None = None,
     ) -> int:
         """Push one sample, and return its place in this client's sequence, from 1.
 
@@ -112,7 +117,7 @@ class Client:
         Args:
             x: the sample: anything with the buffer protocol or `__array_interface__` (a numpy array), in the model's
                 type and shape; or bytes, which are taken to be just that.
-            label: its class id.
+            label: its class id; None if that comes later, see `label`.
             observe_time: when it was observed: a datetime with a time zone, or seconds since the Unix epoch.
             timeout: seconds to wait for room; None for as long as it takes.
 
@@ -125,7 +130,7 @@ class Client:
         pusher = self._opened(timeout)
         return pusher.push([pusher.stream.sample(x, label, observe_time)], timeout)[0]
 
-    def try_push(self, x: Any, label: int, *, observe_time: datetime | float | None = None) -> bool:
+    def try_push(self, x: Any, label: int | None = None, *, observe_time: datetime | float | None = None) -> bool:
         """Push one sample if that takes no waiting; return whether it was taken.
 
         Raises:
@@ -137,7 +142,7 @@ class Client:
     def push_batch(
         self,
         xs: Any,
-        labels: Any,
+        labels: Any = None,
         *,
         observe_times: Iterable[datetime | float] | None = None,
         timeout: float | None = None,
@@ -146,7 +151,7 @@ class Client:
 
         Args:
             xs: one array of shape [N, ...], or a list of N arrays.
-            labels: [N] class ids.
+            labels: [N] class ids, None for those that come later; or None for all.
             observe_times: [N] when they were observed.
             timeout: seconds to wait for room; None for as long as it takes.
 
@@ -178,8 +183,24 @@ class Client:
         return self._refusals.newest()
 
     def number_of(self, sequence: int) -> int | None:
-        """Return the number of an accepted sample, for `sample`; None if it is not accepted, or too long ago."""
+        """Return the number of an accepted sample, for `sample` and `label`; None if not accepted, or too long ago."""
         return self._pusher.number_of(sequence) if self._pusher is not None else None
+
+    def label(self, numbers: Iterable[int], labels: Iterable[int]) -> list[str]:
+        """Label samples that were pushed without a label, or correct labels; return what became of each.
+
+        Args:
+            numbers: [N] of the samples; `number_of` tells them once the samples are accepted.
+            labels: [N] their class ids.
+
+        Returns:
+            [N] "joined", "corrected", "unchanged", "too_late", "unknown" or "rejected"; or "unanswered": a correction
+            that the daemon was too busy for, and that may be sent again.
+
+        Raises:
+            InvalidSample: they cannot be put on the wire, or are not as many as their labels; none was sent.
+        """
+        return [outcome for call in calls.label(numbers, labels) for outcome in self._ask(call)]
 
     def input(self, timeout: float | None = None) -> tuple[TensorSpec, tuple[str, ...]]:
         """Return what a sample must look like, and the class names that labels are indices of."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from titan.batch import Batch
 from titan.errors import InvalidSample
 from titan.records import TensorSpec
-from titan.tensors import label_number, label_numbers, tensor
+from titan.tensors import label_number, listed, tensor
 
 Moment = datetime | float
+UNLABELLED = -1  # on the wire: the label comes later
 
 
 def one(x: Any, label: Any, observe_time: Moment | None, input_spec: TensorSpec | None) -> Batch:
@@ -19,7 +20,7 @@ def one(x: Any, label: Any, observe_time: Moment | None, input_spec: TensorSpec 
 
     Args:
         x: an array, or bytes, which are taken to be what `input_spec` says.
-        label: its class id.
+        label: its class id; None if that comes later.
         observe_time: when it was observed: a datetime with a time zone, or seconds since the Unix epoch.
         input_spec: what the server expects.
 
@@ -33,7 +34,7 @@ def one(x: Any, label: Any, observe_time: Moment | None, input_spec: TensorSpec 
     if not data:
         raise InvalidSample("", "SAMPLE_EMPTY", "The sample has no bytes.", "Push at least one element.")
     times = () if observe_time is None else (nanoseconds(observe_time),)
-    return Batch(0, spec, (label_number(label),), times, data)
+    return Batch(0, spec, (_class_id(label),), times, data)
 
 
 def many(xs: Any, labels: Any, observe_times: Iterable[Moment] | None, spec: TensorSpec | None) -> Iterator[Batch]:
@@ -42,27 +43,19 @@ def many(xs: Any, labels: Any, observe_times: Iterable[Moment] | None, spec: Ten
     Raises:
         InvalidSample: they cannot be put on the wire, or are not as many as their labels.
     """
-    numbers = label_numbers(labels)
+    given = None if labels is None else [_class_id(label) for label in listed(labels)]
     times = () if observe_times is None else tuple(nanoseconds(each) for each in observe_times)
-    if times and len(times) != len(numbers):
-        raise _count_mismatch(len(times), "observe times", len(numbers))
     if isinstance(xs, (list, tuple)):
-        if len(xs) != len(numbers):
-            raise _count_mismatch(len(xs), "samples", len(numbers))
-        for index, (x, number) in enumerate(zip(xs, numbers, strict=True)):
-            yield one(x, number, None, spec)._replace(observe_times_ns=times[index : index + 1])
+        for index, (x, label) in enumerate(zip(xs, _one_each(given, times, len(xs)), strict=True)):
+            yield one(x, label, None, spec)._replace(observe_times_ns=times[index : index + 1])
         return
     if isinstance(xs, (bytes, bytearray)) and spec is not None:
-        count, rest = divmod(len(xs), spec.size_bytes)
-        if rest:
-            raise _count_mismatch(len(xs) / spec.size_bytes, f"samples of {spec.size_bytes} bytes", len(numbers))
-        data = memoryview(xs)
+        count, data = len(xs) / spec.size_bytes, memoryview(xs)
     else:
         stack, data = tensor(xs)
         count, spec = (stack.shape or (0,))[0], TensorSpec(stack.data_type, stack.shape[1:])
-    if count != len(numbers):
-        raise _count_mismatch(count, "samples", len(numbers))
-    if count:
+    numbers = _one_each(given, times, count)
+    if numbers:
         yield Batch(0, spec, numbers, times, data)
 
 
@@ -81,5 +74,15 @@ def nanoseconds(moment: Moment) -> int:
     return int(moment * 1e9)
 
 
-def _count_mismatch(count: float, what: str, label_count: int) -> InvalidSample:
-    return InvalidSample("", "COUNT_MISMATCH", f"{count:g} {what} and {label_count} labels.", "Give one label each.")
+def _class_id(label: Any) -> int:
+    return UNLABELLED if label is None else label_number(label)
+
+
+def _one_each(numbers: Sequence[int] | None, times: Sequence[int], count: float) -> Sequence[int]:
+    """Return as many class ids as there are samples, and check that observe times are as many."""
+    if numbers is None:
+        numbers = [UNLABELLED] * int(count)
+    for found, what in ((len(numbers), "labels"), (len(times) or count, "observe times")):
+        if found != count:
+            raise InvalidSample("", "COUNT_MISMATCH", f"{count:g} samples and {found} {what}.", "Give one each.")
+    return numbers

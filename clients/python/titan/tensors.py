@@ -67,8 +67,13 @@ def label_number(value: Any) -> int:
 
 def label_numbers(values: Iterable[Any]) -> list[int]:
     """Return class ids as ints."""
-    listed: Sequence[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
-    return [label_number(value) for value in listed]
+    return [label_number(value) for value in listed(values)]
+
+
+def listed(values: Iterable[Any]) -> Sequence[Any]:
+    """Return the elements of an array or of anything that can be iterated."""
+    found: Sequence[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
+    return found
 
 
 def _from_interface(array: Any) -> tuple[TensorSpec, memoryview]:

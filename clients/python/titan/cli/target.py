@@ -47,12 +47,7 @@ class Target(NamedTuple):
 
     def label(self, said: str, where: str) -> int:
         """Return the id of a class by its name, or else by its number."""
-        if said in self.labels:
-            return self.labels.index(said)
-        if said.strip().isdecimal() and int(said) < len(self.labels):
-            return int(said)
-        known = ", ".join(self.labels[:12]) + (", ..." if len(self.labels) > 12 else "")
-        raise Misused(f"{where}: '{said}' is no label of the model; it knows {known}")
+        return class_id(said, self.labels, where)
 
     def require_shape(self, shape: Sequence[int], where: str) -> None:
         """Refuse samples of another shape; extents of 1 do not count."""
@@ -86,3 +81,13 @@ class Target(NamedTuple):
         """Return the error for values that the type cannot hold."""
         kind = self.spec.data_type
         return Misused(f"{where}: some values are not exact in {kind}. Say --as {kind} to round them")
+
+
+def class_id(said: str, labels: Sequence[str], where: str) -> int:
+    """Return the id of a class by its name, or else by its number."""
+    if said in labels:
+        return labels.index(said)
+    if said.strip().isdecimal() and int(said) < len(labels):
+        return int(said)
+    known = ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
+    raise Misused(f"{where}: '{said}' is no label of the model; it knows {known}")
