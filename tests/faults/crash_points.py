@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,11 @@ ROOT = Path(__file__).parents[2]
 CALLS = "%file,%desc"
 # Memory, not files; and what Python asks of a terminal. An error there is no fault of a disk.
 NO_STEPS = {"mmap", "ioctl"}
-CALL = re.compile(r"^(?:\d+ +)?(\w+)\(")
+WRITES = {"write", "pwrite64", "pwritev"}
+NAMES = {"mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "unlink", "unlinkat", "link", "linkat"}
+# What there is to choose from. A kill before a call that changes nothing leaves what a kill before the next one leaves.
+STEPS = {"kill": WRITES | NAMES | {"fsync", "fdatasync", "fallocate", "ftruncate"}, "lie": WRITES}
+CALL = re.compile(r"^(\w+)\(.* = (-?\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -33,24 +37,26 @@ class Point:
     Attributes:
         call: the kind of system call.
         nth: of that kind, from 1.
-        what: "kill", or the name of an errno.
+        what: "kill", or the name of an errno, or "lie": it does nothing and claims to have done it.
         for_good: whether all calls of the kind fail from then on.
+        claim: what a lie returns.
     """
 
     call: str
     nth: int
     what: str = "kill"
     for_good: bool = False
+    claim: int = 0
 
     @property
     def kind(self) -> str:
         """For counting."""
-        return self.what if self.what == "kill" else f"{self.what} {'for good' if self.for_good else 'once'}"
+        return self.what if self.what in ("kill", "lie") else f"{self.what} {'for good' if self.for_good else 'once'}"
 
     @property
     def injection(self) -> str:
         """As strace wants it."""
-        what = "signal=KILL" if self.what == "kill" else f"error={self.what}"
+        what = {"kill": "signal=KILL", "lie": f"retval={self.claim}"}.get(self.what, f"error={self.what}")
         return f"inject={self.call}:{what}:when={self.nth}{'+' if self.for_good else ''}"
 
 
@@ -61,12 +67,12 @@ class Outcome:
     Attributes:
         status: its exit status, see `victim`; below 0 the signal that killed it.
         found: what it has found, if it got so far.
-        calls: the kinds of the calls that it made, in order.
+        calls: the kind and the result of each call that it made, in order.
     """
 
     status: int
     found: Found | None
-    calls: tuple[str, ...]
+    calls: tuple[tuple[str, int], ...]
 
     @property
     def acknowledged(self) -> bool:
@@ -118,19 +124,18 @@ class Victim:
             status, found = json.loads(self._answer())
         trace = self._trace.read_text()
         assert point is None or "(INJECTED)" in trace or "+++ killed by SIGKILL" in trace, f"{point} was not reached"
-        calls = tuple(match[1] for line in trace.splitlines() if (match := CALL.match(line)))
-        if found is not None:
-            number, damaged = found
-            return Outcome(status, Found(number, tuple(damaged)), calls)
-        return Outcome(status, None, calls)
+        calls = tuple((name, int(result)) for name, result in CALL.findall(trace))
+        return Outcome(status, found and Found(found[0], tuple(found[1])), calls)
 
     def points(self, verb: str, number: int, folder: Path, *kinds: Point) -> Iterator[Point]:
-        """Yield every point of doing something, for each of some kinds of faults; ends after the last step."""
-        calls = Counter(self.do(verb, number, folder).calls)
+        """Yield every point of doing something at which it can make a difference, for each of some kinds of faults."""
+        calls = self.do(verb, number, folder).calls
         for kind in kinds:
-            for call, count in calls.items():
-                if call not in NO_STEPS:
-                    yield from (Point(call, nth, kind.what, kind.for_good) for nth in range(1, count + 1))
+            seen: Counter[str] = Counter()
+            for call, result in calls:
+                seen[call] += 1
+                if call not in NO_STEPS and call in STEPS.get(kind.what, {call}):
+                    yield replace(kind, call=call, nth=seen[call], claim=result)
 
     def _ask(self, line: str) -> str:
         assert self._process is not None

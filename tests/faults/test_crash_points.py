@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults.crash_points import Outcome, Point, Victim
-from tests.faults.stores import Bundles, Found, InPlace, PlainWrite, Snapshots, Store
+from tests.faults.stores import Bundles, Found, InPlace, OneFile, PlainWrite, Snapshots, Store
 from tests.faults.victim import DONE, REFUSED
 
 KILL = Point("", 0)
 EIO = Point("", 0, "EIO")
+LIE = Point("", 0, "lie")
 ALL = [KILL, *(Point("", 0, what, good) for what in ("EIO", "ENOSPC", "EROFS", "EMFILE") for good in (False, True))]
 STORES = pytest.mark.parametrize("kind", [Bundles, Snapshots], ids=lambda kind: kind.__name__.lower())
 OLD, NEW = 2, 3
@@ -143,6 +144,11 @@ def test_an_error_while_recovering_from_a_crash_makes_nothing_worse(bench, tally
         assert none(load_under_faults(bench, tally, [EIO], folder))
 
 
+@STORES
+def test_a_write_that_claims_success_and_stores_nothing_is_found_out_before_it_is_acknowledged(bench, tally, kind):
+    assert none(save_under_faults(bench(kind), tally, [LIE]))
+
+
 @pytest.mark.nightly
 @STORES
 def test_whatever_fails_once_or_for_good_while_saving_the_new_state_or_the_old_is_left(bench, tally, kind):
@@ -169,3 +175,8 @@ def test_a_second_fault_of_any_kind_after_a_crash_makes_nothing_worse(bench, tal
 def test_a_store_that_writes_over_its_only_copy_is_found_out(bench, tally, kind):
     found = save_under_faults(bench(kind), tally, [KILL])
     assert any("damaged" in each or "0 was found" in each for each in found)
+
+
+def test_a_store_that_does_not_read_back_what_it_wrote_is_found_out(bench, tally):
+    found = save_under_faults(bench(OneFile), tally, [LIE])
+    assert any(f"0 was found, and {NEW} acknowledged" in each for each in found)
