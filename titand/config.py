@@ -152,7 +152,7 @@ class IngestConfig:
         600.0, "how long a sample that came without a label waits for it", NOT_NEGATIVE, reloads=True
     )
     pending_bytes: int = _key(
-        0, "most samples that wait for labels, at most half of the arena; 0 means a quarter of it", NOT_NEGATIVE
+        0, "memory for samples that wait for labels, at most half of the arena; 0: a quarter", NOT_NEGATIVE
     )
     durable: bool = _key(False, "whether an acknowledged sample survives a power cut: each is written to a log first")
     log_bytes: int = _key(64 << 20, "size of that log, a file", POSITIVE)
@@ -249,6 +249,12 @@ class Config:
             given.std,
             self.model.options,
         )
+
+    @property
+    def sample_fingerprint(self) -> str:
+        """A text that is equal for two configurations whose samples fit each other."""
+        spec = self.model_spec
+        return json.dumps([spec.input.data_type, spec.input.shape, spec.labels])
 
     @property
     def checkpoint_folder(self) -> Path:

@@ -30,7 +30,7 @@ from titand.runtime.supervisor import Rules, Supervisor
 from titand.runtime.systemd import Notifier
 from titand.storage.bundles import load_newest
 from titand.storage.files import refusals_of, remove_partials
-from titand.workers.checkpoints import SAVED, facts_of, sample_fingerprint, write_last
+from titand.workers.checkpoints import SAVED, describe, facts_of, newest_ns, sample_fingerprint, write_last
 
 _LEAST_SLOTS = 256
 _MOST_SLOTS = 16_384
@@ -96,16 +96,16 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     clock = SystemClock()
     log = Log("titand", config.service.log_level, environment)
     state, runtime = Path(config.service.state_directory), Path(config.service.runtime_directory)
-    for folder in (state, config.checkpoint_folder, config.snapshot_folder, runtime):
+    for folder in (state, config.checkpoint_folder, config.snapshot_folder, config.log_folder, runtime):
         _make_folder(folder)
     locks = [_take_lock(folder) for folder in sorted({runtime.resolve(), state.resolve()})]
-    for folder in (config.checkpoint_folder, config.snapshot_folder):
+    for folder in (config.checkpoint_folder, config.snapshot_folder, config.log_folder):
         for leftover in remove_partials(folder):
             log.info("removed what an interrupted write left", path=leftover)
 
     boards_descriptor, arena_descriptor = create_boards(), _create_arena(config)
     boards = Boards(boards_descriptor, clock)
-    health = _restore(config, Arena(arena_descriptor), boards, clock, log)
+    restored = _restore(config, Arena(arena_descriptor), boards, clock, log)
     to_trainer, to_selector = channel_pair(), channel_pair()  # the front's end of each, and the worker's
     shared = Descriptors(
         config=create_text(config_to_json(config)),
@@ -146,7 +146,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
             "version": titand.__version__,
             "start_time_ns": clock.wall_ns(),
             "state_directory": str(state),
-            "health": health,
+            **restored,
         },
         reload=reload,
         notifier=Notifier(environment),
@@ -280,8 +280,8 @@ def _take_lock(folder: Path) -> int:
     return lock
 
 
-def _restore(config: Config, arena: Arena, boards: Boards, clock: SystemClock, log: Log) -> list[dict[str, Any]]:
-    """Put the newest checkpoint's ledger and samples into the arena; return what people should know about it."""
+def _restore(config: Config, arena: Arena, boards: Boards, clock: SystemClock, log: Log) -> dict[str, Any]:
+    """Put the newest checkpoint's ledger and samples into the arena; return what the board is to say about it."""
     health: list[dict[str, Any]] = []
     bundle, damaged = load_newest(config.checkpoint_folder)
     for broken in damaged:
@@ -290,16 +290,17 @@ def _restore(config: Config, arena: Arena, boards: Boards, clock: SystemClock, l
         item = {"code": "CHECKPOINT_SET_ASIDE", "severity": "warning", "message": text, "since_ns": clock.wall_ns()}
         health.append(item)
     if bundle is None:
-        return health
+        return {"health": health}
     facts = facts_of(bundle)
     if facts.samples != sample_fingerprint(config):
         log.warning("the checkpoint's samples are not of the configured kind", version=facts.version)
-        return health  # the trainer will refuse it, and say what to do
+        return {"health": health}  # the trainer will refuse it, and say what to do
     if facts.paused:
         boards.write("wishes", {"paused": True, "note": "since before the restart", "since_ns": clock.wall_ns()})
     waiting = restore_image(arena, bytes(bundle.sections["arena"]), facts.version)
     log.info("state is back", version=facts.version, samples_waiting=waiting, clean=facts.clean)
-    return health
+    time_ns = newest_ns(config.checkpoint_folder) or 0
+    return {"health": health, "checkpoint": describe(bundle.sections, facts, time_ns)}
 
 
 if __name__ == "__main__":

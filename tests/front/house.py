@@ -90,7 +90,8 @@ class House:
 
     def __post_init__(self) -> None:
         self.folder = Path(self.config.service.runtime_directory)
-        (Path(self.config.service.state_directory) / "snapshots").mkdir(exist_ok=True)
+        for folder in (self.config.snapshot_folder, self.config.log_folder):
+            folder.mkdir(exist_ok=True)
         self.arena_descriptor = create_arena(ArenaLayout(self.slot_count, self.config.model_spec.input.size_bytes))
         self.arena = Arena(self.arena_descriptor)
         self.filled = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

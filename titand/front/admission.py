@@ -16,17 +16,23 @@ ROOM_SECONDS = 0.01  # between two looks for free slots
 BACK_OFF_SECONDS = 1.0  # asked of a producer whose samples are shed
 LAST_SEQUENCE = 2**63 - 1
 
-FULL = (
+ARENA_FULL = (
     "ARENA_FULL",
     "No slot became free within the configured patience: push more slowly, or raise ingest.arena_bytes.",
+)
+LOG_FULL = (
+    "LOG_FULL",
+    "No checkpoint made room in the log of samples within the configured patience: push more slowly, or raise"
+    " ingest.log_bytes or storage.daily_bytes.",
 )
 
 
 class Admission:
     """Settles the batches of one stream.
 
-    A full arena stops the stream: its batch waits, nothing more is read, and flow control stops the producer. Once it
-    has been full for the configured patience, what does not fit is shed at once, until there is room again.
+    A full arena stops the stream, and so does a full log: its batch waits, nothing more is read, and flow control stops
+    the producer. Once it has been full for the configured patience, what does not fit is shed at once, until there is
+    room again. A log that has not even room for a note of that stops the stream for as long as it takes.
 
     Args:
         ledger: admits and counts.
@@ -90,11 +96,27 @@ class Admission:
             self._stages.record("wait_for_room", self._waited_ns)
 
     def _reject(self, count: int, flaw: Flaw) -> None:
+        while not self._refuse(count, Refusal.KIND_REJECTED, flaw.reason, flaw.message):
+            self._wait()
+
+    def _refuse(self, count: int, kind: samples_pb.Refusal.Kind, reason: str, message: str) -> bool:
         stream = self._stream
+        rejected, shed = (count, 0) if kind == Refusal.KIND_REJECTED else (0, count)
         with stream.changed:
             stream.require_open()
-            self._ledger.refuse(stream.place, stream.sequence + count, rejected=count)
-            stream.refuse(count, Refusal.KIND_REJECTED, flaw.reason, flaw.message)
+            if self._ledger.refuse(stream.place, stream.sequence + count, rejected, shed):
+                stream.refuse(count, kind, reason, message)
+                if shed:
+                    stream.back_off(BACK_OFF_SECONDS)
+                return True
+        return False
+
+    def _wait(self) -> None:
+        """Wait for room, or for the end of the stream."""
+        before_ns = self._clock.monotonic_ns()
+        with self._stream.changed:
+            self._stream.changed.wait(ROOM_SECONDS)
+        self._waited_ns += self._clock.monotonic_ns() - before_ns
 
     def _admit(self, columns: Columns, start: int, stop: int, is_labelled: bool) -> None:
         stream, size = self._stream, self._check.sample_bytes
@@ -114,14 +136,10 @@ class Admission:
                 if start == stop:
                     self._full_since_ns = None
                     return
-                if self._patience_is_over():
-                    self._ledger.refuse(stream.place, stream.sequence + stop - start, shed=stop - start)
-                    stream.refuse(stop - start, Refusal.KIND_SHED, *FULL)
-                    stream.back_off(BACK_OFF_SECONDS)
-                    return
-                before_ns = self._clock.monotonic_ns()
-                stream.changed.wait(ROOM_SECONDS)
-            self._waited_ns += self._clock.monotonic_ns() - before_ns
+            full = LOG_FULL if self._ledger.is_log_full else ARENA_FULL
+            if self._patience_is_over() and self._refuse(stop - start, Refusal.KIND_SHED, *full):
+                return
+            self._wait()
 
     def _patience_is_over(self) -> bool:
         now_ns = self._clock.monotonic_ns()

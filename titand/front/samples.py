@@ -14,6 +14,7 @@ from titand.config import Config
 from titand.errors import InvalidRequest, NotFound
 from titand.front.admission import Admission
 from titand.front.convert import InputCheck
+from titand.front.keeping import Keeping
 from titand.front.labelling import Labelling
 from titand.front.push_stream import PushStream
 from titand.front.streams import Streams
@@ -67,6 +68,7 @@ class SampleService:
         ledger: admits and counts.
         streams: the open ones.
         selector: corrects the labels of the samples that it holds.
+        keeping: keeps what is acknowledged.
         config: asked at each use, for some of it may change.
         clock: measures.
         stages: takes the times.
@@ -77,12 +79,14 @@ class SampleService:
         ledger: Ledger,
         streams: Streams,
         selector: Asker,
+        keeping: Keeping,
         config: Callable[[], Config],
         clock: Clock,
         stages: Stages,
     ) -> None:
         self._ledger = ledger
         self._streams = streams
+        self._keeping = keeping
         self._config = config
         self._clock = clock
         self._stages = stages
@@ -102,6 +106,7 @@ class SampleService:
                 return
             if first.WhichOneof("part") != "open":
                 raise InvalidRequest("NOT_OPENED", "The first message of a stream opens it.", "Send `open` first.")
+            self._keeping.wait_for_replay(context)
             stream = self._streams.open(first.open.stream_id, first.open.producer)
             try:
                 yield self._opened(stream)
@@ -109,6 +114,7 @@ class SampleService:
                 reader = threading.Thread(target=self._read, args=(request_iterator, stream), name="push", daemon=True)
                 reader.start()
                 for acknowledgement in stream.acknowledgements():
+                    self._keeping.flush()
                     acknowledgement.credit = self._credit()
                     yield samples_pb.PushSamplesResponse(acknowledgement=acknowledgement)
             finally:
@@ -145,9 +151,13 @@ class SampleService:
         self, request: samples_pb.LabelSamplesRequest, context: grpc.ServicerContext
     ) -> samples_pb.LabelSamplesResponse:
         """Join labels to samples that wait for them, and correct those of samples that can still be reached."""
-        return samples_pb.LabelSamplesResponse(outcomes=self._labelling.label(request.numbers, request.labels))
+        self._keeping.wait_for_replay(context)
+        outcomes = self._labelling.label(request.numbers, request.labels)
+        self._keeping.flush()
+        return samples_pb.LabelSamplesResponse(outcomes=outcomes)
 
     def _opened(self, stream: PushStream) -> samples_pb.PushSamplesResponse:
+        self._keeping.flush()  # where it stands is an acknowledgement too
         return samples_pb.PushSamplesResponse(
             opened=samples_pb.StreamOpened(
                 acknowledged_sequence=stream.sequence,

@@ -34,6 +34,8 @@ from titand.config import Config, config_from_json, with_changes
 from titand.errors import ConfigError
 from titand.front.errors import ErrorAnswers
 from titand.front.guards import AdminOnly, CountedLibraryStreams
+from titand.front.keeping import Keeping
+from titand.front.sample_log import SampleLog
 from titand.front.samples import FLUSHES, SampleService, most_credit
 from titand.front.snapshots import SnapshotService
 from titand.front.sockets import bind
@@ -120,11 +122,20 @@ class Front:
         self._options = server_options(config.ingest.max_message_bytes, keepalive_seconds, ping_seconds)
         self._stages = Stages(clock)
         most_pending = pending_count(config, resources.arena.layout.slot_count)
-        self._ledger = ledger = Ledger(resources.arena, resources.filled_eventfd, clock, most_pending)
+        capacity, log = config.ingest.log_bytes if config.ingest.durable else 0, resources.log
+        kept = SampleLog(
+            config.log_folder, capacity, config.sample_fingerprint, lambda: covered_sequence(boards), clock, log
+        )
+        self._ledger = ledger = Ledger(
+            resources.arena, resources.filled_eventfd, clock, most_pending, kept if capacity else None
+        )
+        self._keeping = Keeping(ledger, kept, log)
         flush_samples = most_credit(config.model_spec.input.size_bytes) // FLUSHES
         self.streams = streams = Streams(ledger, self._most_streams, flush_samples, clock)
         store = SnapshotStore(config.snapshot_folder)
-        self._samples = SampleService(ledger, streams, resources.selector, lambda: self.config, clock, self._stages)
+        self._samples = SampleService(
+            ledger, streams, resources.selector, self._keeping, lambda: self.config, clock, self._stages
+        )
         self._training = TrainingService(
             lambda: self.config, boards, ledger, streams, self._stages, resources.trainer, clock
         )
@@ -146,6 +157,7 @@ class Front:
         for name, group in SOCKETS.items():
             self._servers.append(server := self._new_server(name))
             bind(server, self._folder / name, group)
+        self._keeping.start()
         for server in self._servers:
             server.start()
         for service in SERVICES:
@@ -157,6 +169,7 @@ class Front:
         """Take nothing more, let open streams have their acknowledgements, and end."""
         self._health.enter_graceful_shutdown()
         self.streams.stop()
+        self._keeping.stop()
         for ended in [server.stop(grace_seconds) for server in self._servers]:
             ended.wait()
         self._stopping.set()
@@ -188,6 +201,7 @@ class Front:
             if beats % GIVE_BACK_BEATS == 0:
                 self._ledger.give_back()
             self._take_settings()
+            self._keeping.beat()
             self._ledger.expire(self.config.ingest.label_patience_seconds)
             self._show("serving")
 
@@ -200,8 +214,22 @@ class Front:
 
     def _show(self, state: str) -> None:
         self._health.set("", SERVING if self._training.is_ready() else NOT_SERVING)
-        content = {"state": state, "stages": self._stages.to_plain(), "streams": self.streams.to_plain()}
+        content = {
+            "state": state,
+            "stages": self._stages.to_plain(),
+            "streams": self.streams.to_plain(),
+            "log": self._keeping.to_plain(),
+            "health": self._keeping.health(),
+        }
         self._boards.write("front", content)
+
+
+def covered_sequence(boards: Boards) -> int:
+    """Return the newest record of the log of samples that a durable checkpoint has: the restored one, or a later."""
+    reports = (boards.read("supervisor"), boards.read("trainer"))
+    return max(
+        report.content.get("checkpoint", {}).get("sequence", 0) if report is not None else 0 for report in reports
+    )
 
 
 def pending_count(config: Config, slot_count: int) -> int:

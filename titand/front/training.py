@@ -46,7 +46,7 @@ def read_reports(boards: Boards, front: Mapping[str, Any], hang_seconds: float) 
 
     return Reports(
         supervisor,
-        front,
+        {**content("front"), **front},
         content("selector"),
         content("trainer"),
         content("wishes"),

@@ -219,6 +219,11 @@ class Ledger:
             self._journal.commit(counters, [], FREE, stream, position)
             return True
 
+    @property
+    def logged(self) -> int:
+        """Sequence of the newest record of the log that is part of this arena."""
+        return int(self._arena.counters[LOGGED])
+
     def replay(self, sequence: int, record: LogRecord) -> bool:
         """Make a change again that was written down before every process died, unless it is part of this arena.
 
@@ -232,7 +237,7 @@ class Ledger:
         with self._lock:
             if sequence <= counters[LOGGED]:
                 return True
-            count = len(record.columns.labels) if record.kind in (ADMITTED, PENDING) else 0
+            count = record.sample_count
             before = record.counts.accepted - count
             self._count_lost(before - counters[ACCEPTED])
             while (done := counters[ACCEPTED] - before) < count:
@@ -250,6 +255,14 @@ class Ledger:
             after[PUSHED] = after[SHED] + after[REJECTED] + after[ACCEPTED]
             self._journal.commit(after, [], FREE, place, record.position)
             return True
+
+    def end_replay(self, sequence: int) -> None:
+        """Go on behind the newest record that was written down, even if not all could be read."""
+        with self._lock:
+            if sequence > self._arena.counters[LOGGED]:
+                counters = list(self._arena.counters)
+                counters[LOGGED] = sequence
+                self._journal.commit(counters, [], FREE, -1, StreamPosition())
 
     def free_count(self, most: int | None = None) -> int:
         """Return how many samples could be admitted now; with `most`, counting stops there."""

@@ -81,6 +81,11 @@ class LogRecord:
     accepted_ns: int = 0
     columns: Columns = NO_COLUMNS
 
+    @property
+    def sample_count(self) -> int:
+        """Samples that it admits."""
+        return len(self.columns.labels) if self.kind in (ADMITTED, PENDING) else 0
+
     def encode(self) -> Sequence[Buffer]:
         """Return the bytes, in pieces; the columns are not copied."""
         head = _HEAD.pack(

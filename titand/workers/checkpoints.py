@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from titand.clock import Clock
 from titand.config import Config
 from titand.errors import ModelError, TitanError
 from titand.runtime.arena import Arena
-from titand.runtime.image import image_of
+from titand.runtime.image import image_of, logged_in
 from titand.runtime.parameters import ParameterBoard
 from titand.storage.bundles import Bundle, load_newest, newest_generation, write_bundle
 
@@ -32,6 +33,7 @@ class CheckpointFacts:
         samples: fingerprint of the samples that the arena holds.
         paused: whether somebody had paused training.
         clean: whether it was written in an orderly stop, so that nothing came after it.
+        guard: what `Guard.to_plain` gave.
     """
 
     version: int
@@ -39,6 +41,7 @@ class CheckpointFacts:
     samples: str
     paused: bool
     clean: bool
+    guard: Mapping[str, Any] = field(default_factory=dict)
 
 
 def model_fingerprint(config: Config) -> str:
@@ -49,8 +52,7 @@ def model_fingerprint(config: Config) -> str:
 
 def sample_fingerprint(config: Config) -> str:
     """Return a text that is equal for two configurations whose samples fit each other."""
-    spec = config.model_spec
-    return json.dumps([spec.input.data_type, spec.input.shape, spec.labels])
+    return config.sample_fingerprint
 
 
 def facts_of(bundle: Bundle) -> CheckpointFacts:
@@ -83,9 +85,18 @@ class CheckpointWriter:
         daily_bytes: most that checkpoints may write in a day.
         least_seconds: between two checkpoints.
         clock: spaces them.
+        with_samples: whether each holds the samples that wait, and not only the last of an orderly stop.
     """
 
-    def __init__(self, folder: Path, arena: Arena, daily_bytes: int, least_seconds: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        arena: Arena,
+        daily_bytes: int,
+        least_seconds: float,
+        clock: Clock,
+        with_samples: bool = False,
+    ) -> None:
         self._folder = folder
         self._arena = arena
         self._daily_bytes = daily_bytes
@@ -95,9 +106,11 @@ class CheckpointWriter:
         self._day = 0
         self._today_bytes = 0
         self._failures = 0
+        self._with_samples = with_samples
+        self.newest: dict[str, int] = {}  # see `describe`; empty before the first
         self.least_seconds = least_seconds
         self.trouble: TitanError | None = None
-        self.durable_ns = _newest_ns(folder) or clock.wall_ns()
+        self.durable_ns = newest_ns(folder) or clock.wall_ns()
 
     @property
     def interval_seconds(self) -> float:
@@ -117,6 +130,13 @@ class CheckpointWriter:
         pause = self.retry_seconds if self.trouble is not None else self.interval_seconds
         return self._clock.monotonic_ns() - self._written_ns >= pause * 1e9
 
+    def is_worth(self, logged_bytes: int) -> bool:
+        """Whether one may be written before its time, to let go of so many bytes of the log of samples.
+
+        It may where it writes no more than the log did: the medium then lasts half as long as with the log alone.
+        """
+        return self.is_due or (self.trouble is None and logged_bytes >= self._last_bytes)
+
     def write(self, facts: CheckpointFacts, state: memoryview, selector: bytes | None) -> bool:
         """Write one; what hinders it is remembered in `trouble`, and training goes on."""
         self._written_ns = self._clock.monotonic_ns()
@@ -125,7 +145,7 @@ class CheckpointWriter:
                 "facts": json.dumps(dataclasses.asdict(facts)).encode(),
                 "state": state,
                 "selector": selector or b"",
-                "arena": image_of(self._arena, with_samples=facts.clean),
+                "arena": image_of(self._arena, with_samples=facts.clean or self._with_samples),
             }
             self._last_bytes = sum(len(section) for section in sections.values())
             write_bundle(self._folder, newest_generation(self._folder) + 1, sections)
@@ -137,6 +157,7 @@ class CheckpointWriter:
         self._failures = 0
         self.durable_ns = self._clock.wall_ns()
         self.count(self._last_bytes)
+        self.newest = describe(sections, facts, self.durable_ns)
         return True
 
     def count(self, written_bytes: int) -> None:
@@ -152,7 +173,22 @@ class CheckpointWriter:
         return self._today_bytes
 
 
-def _newest_ns(folder: Path) -> int | None:
+def describe(sections: Mapping[str, Any], facts: CheckpointFacts, time_ns: int) -> dict[str, int]:
+    """Return what the boards say of a checkpoint.
+
+    Returns:
+        Its `round`, `size_bytes` and `time_ns`, and the `sequence` of the newest record of the log of samples that it
+        has.
+    """
+    return {
+        "round": facts.version,
+        "size_bytes": sum(len(section) for section in sections.values()),
+        "time_ns": time_ns,
+        "sequence": logged_in(bytes(sections["arena"])),
+    }
+
+
+def newest_ns(folder: Path) -> int | None:
     """Return when the newest checkpoint was written, as its file says; None if there is none, or the disk is silent."""
     try:
         return max((path.stat().st_mtime_ns for path in folder.glob("*.bundle")), default=None)

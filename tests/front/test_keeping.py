@@ -1,0 +1,242 @@
+"""Durable ingest: what was acknowledged comes back after the end of all processes, once, and where it stood."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+
+import pytest
+
+from tests.front.house import SAMPLE_BYTES, SECONDS, Conversation, House, batch_of, config_in, eventually
+from tests.front.process import front_process
+from titan.v1.training_service_pb2 import GetTrainingRequest
+from titand.clock import SystemClock
+from titand.runtime.arena import FILLED, TRAINED
+from titand.runtime.counters import LOGGED
+from titand.runtime.image import image_of, logged_in, restore_image
+from titand.runtime.ledger import Ledger
+
+LOG_BYTES = 1 << 17
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("f")
+
+
+def house_in(folder, slot_count=256, log_bytes=LOG_BYTES, **ingest) -> House:
+    """The memories of a daemon that has just started in a folder."""
+    config = config_in(
+        folder,
+        durable=True,
+        log_bytes=log_bytes,
+        max_message_bytes=log_bytes // 4,
+        **{"patience_seconds": 30.0, **ingest},
+    )
+    return House(config, slot_count)
+
+
+def waiting(house: House) -> list[int]:
+    """What the samples say that wait: batch_of gives each its sequence."""
+    return [int.from_bytes(house.arena.sample(slot), "little") for slot in house.arena.slots_in(FILLED)]
+
+
+def counts(house: House):
+    return Ledger(house.arena, house.filled, SystemClock()).counts()
+
+
+def durability(stubs):
+    return stubs.training.GetTraining(GetTrainingRequest(), timeout=SECONDS).daemon.durability
+
+
+def health(house: House) -> set[str]:
+    report = house.boards.read("front")
+    return {item["code"] for item in report.content["health"]}
+
+
+def checkpoint(house: House) -> bytes:
+    """Play the trainer: take an image, and say that it is durable."""
+    image = image_of(house.arena, with_samples=True)
+    house.boards.write("trainer", {"checkpoint": {"sequence": logged_in(image)}})
+    return image
+
+
+def test_after_the_end_of_all_processes_every_acknowledged_sample_is_back_once(folder):
+    before = house_in(folder)
+    with front_process(before) as front, before.stubs() as stubs:
+        stream = Conversation(stubs, "camera")
+        for first in (1, 6, 11):
+            assert stream.push(batch_of(first, [0, 1, 2, 0, 1])).acknowledged_sequence == first + 4
+        front.process.kill()
+    after = house_in(folder)
+    with front_process(after), after.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 15
+        assert waiting(after) == list(range(1, 16))
+        assert [after.arena.label[slot] for slot in after.arena.slots_in(FILLED)] == [0, 1, 2, 0, 1] * 3
+        assert (counts(after).pushed, counts(after).buffered, counts(after).lost) == (15, 15, 0)
+    again = house_in(folder)
+    with front_process(again), again.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 15
+        assert waiting(again) == list(range(1, 16)), "replaying twice gives the same"
+
+
+def test_what_a_checkpoint_has_is_not_put_back_and_what_it_has_not_is(folder):
+    before = house_in(folder)
+    with before.front(), before.stubs() as stubs:
+        stream = Conversation(stubs, "camera")
+        stream.push(batch_of(1, [0] * 10))
+        before.take(TRAINED, 4)
+        image = checkpoint(before)
+        before.take(TRAINED, 2)  # later than the checkpoint: with its parameters these are to be trained on again
+        stream.push(batch_of(11, [1] * 10))
+        stream.push(batch_of(21, [9]))  # refused at the door
+    after = house_in(folder)
+    restore_image(after.arena, image, 0)
+    with after.front(), after.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 21
+        assert waiting(after) == list(range(5, 21))
+        ledger = counts(after)
+        assert (ledger.pushed, ledger.selected, ledger.buffered, ledger.rejected, ledger.lost) == (21, 4, 16, 1, 0)
+        assert ledger.is_balanced
+
+
+def test_a_log_with_more_than_the_arena_holds_comes_back_as_room_comes_and_streams_wait(folder):
+    before = house_in(folder, slot_count=256)
+    with before.front(), before.stubs() as stubs:
+        stream = Conversation(stubs, "camera")
+        for first in range(1, 200, 20):
+            stream.push(batch_of(first, [0] * 20))
+    after = house_in(folder, slot_count=30)
+    with after.front(), after.stubs() as stubs:
+        eventually(lambda: len(waiting(after)) == 30)
+        seen: list[int] = []
+
+        def consume() -> bool:
+            seen.extend(waiting(after))
+            after.take(TRAINED)
+            return len(seen) == 200
+
+        assert "REPLAYING" in health(after)
+        eventually(consume)
+        assert seen == list(range(1, 201))
+        stream = Conversation(stubs, "camera")
+        assert stream.opened.acknowledged_sequence == 200
+        assert stream.push(batch_of(201, [0])).accepted[0].first_number == 201
+        assert counts(after).pushed == 201
+
+
+def test_one_flush_serves_many_samples(folder):
+    here = house_in(folder)
+    with here.front() as front, here.stubs() as stubs:
+        stream = Conversation(stubs)
+        for first in range(1, 500, 50):
+            stream.push(batch_of(first, [0] * 50))
+            here.take(TRAINED)
+        assert front._keeping.to_plain()["flush_count"] <= 20
+
+
+def test_a_full_log_asks_for_a_checkpoint_and_goes_on_when_there_is_one(folder):
+    here = house_in(folder, log_bytes=1 << 16, slot_count=4096)
+    with here.front() as front, here.stubs() as stubs:
+        stream = Conversation(stubs, "camera")
+        first = 1
+        while not front._keeping.to_plain()["is_checkpoint_wanted"]:
+            stream.push(batch_of(first, [0] * 20))
+            first += 20
+        for _ in range(200):
+            stream.push(batch_of(first, [0] * 20))
+            first += 20
+            here.take(TRAINED)
+            checkpoint(here)
+        assert stream.close() == []
+        assert counts(here).shed == 0
+        assert counts(here).pushed == first - 1
+
+
+def test_without_a_checkpoint_a_full_log_stops_the_stream_then_sheds_and_counts_it(folder):
+    here = house_in(folder, log_bytes=1 << 16, slot_count=4096, patience_seconds=0.0)
+    with here.front(), here.stubs() as stubs:
+        stream = Conversation(stubs, "camera")
+        first, refusals = 1, []
+        while not refusals:
+            refusals = stream.push(batch_of(first, [0] * 20)).refusals
+            first += 20
+        assert [(each.reason, each.count) for each in refusals] == [("LOG_FULL", 20)]
+        accepted = first - 21
+    after = house_in(folder, slot_count=4096)
+    with after.front(), after.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == first - 1
+        assert (counts(after).pushed, counts(after).shed, counts(after).buffered) == (first - 1, 20, accepted)
+
+
+def test_a_failed_flush_costs_the_file_not_the_service_and_says_so_until_a_checkpoint_has_everything(
+    folder, monkeypatch
+):
+    here = house_in(folder)
+    with here.front() as front, here.stubs() as stubs:
+        stream = Conversation(stubs, "camera")
+        stream.push(batch_of(1, [0] * 5))
+        real, fails = os.fdatasync, []
+
+        def failing(descriptor: int) -> None:
+            if not fails:
+                fails.append(descriptor)
+                raise OSError(errno.EIO, "Input/output error")
+            assert descriptor != fails[0], "the same file again"
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fdatasync", failing)
+        assert stream.push(batch_of(6, [0] * 5)).acknowledged_sequence == 10
+        eventually(lambda: "NOT_DURABLE" in health(here))
+        front._keeping._samples._tried_ns = 0  # it waits some seconds before it makes a new file
+        eventually(lambda: here.boards.read("front").content["log"]["is_checkpoint_urgent"])
+        assert "NOT_DURABLE" in health(here)
+        assert stream.push(batch_of(11, [0] * 5)).acknowledged_sequence == 15
+        checkpoint(here)
+        eventually(lambda: not health(here))
+        assert len(list(here.config.log_folder.iterdir())) == 1
+        stream.push(batch_of(16, [0] * 5))
+    assert fails
+
+
+def test_a_damaged_log_is_set_aside_by_name_and_samples_are_taken(folder):
+    here = house_in(folder)
+    with here.front(), here.stubs() as stubs:
+        Conversation(stubs, "camera").push(batch_of(1, [0] * 5))
+    (log,) = here.config.log_folder.iterdir()
+    evidence = b"x" + log.read_bytes()[1:]
+    log.write_bytes(evidence)
+    after = house_in(folder)
+    with after.front(), after.stubs() as stubs:
+        assert "LOG_SET_ASIDE" in health(after)
+        assert Conversation(stubs, "camera").push(batch_of(6, [0] * 5)).acknowledged_sequence == 10
+    names = sorted(path.name for path in here.config.log_folder.iterdir())
+    assert [bool(re.search("broken-1$", name)) for name in names] == [False, True]
+    assert (here.config.log_folder / names[1]).read_bytes() == evidence
+
+
+def test_a_log_of_other_samples_is_not_touched(folder):
+    here = house_in(folder)
+    with here.front(), here.stubs() as stubs:
+        Conversation(stubs, "camera").push(batch_of(1, [0] * 5))
+    (log,) = here.config.log_folder.iterdir()
+    before = log.read_bytes()
+    other = House(config_in(folder, shape=(3, 3), durable=True, log_bytes=LOG_BYTES, max_message_bytes=LOG_BYTES // 4))
+    with other.front():
+        eventually(lambda: "NOT_DURABLE" in health(other))
+    assert log.read_bytes() == before
+
+
+def test_what_was_durable_comes_back_even_if_nothing_new_is_to_be(folder):
+    before = house_in(folder)
+    with before.front(), before.stubs() as stubs:
+        Conversation(stubs, "camera").push(batch_of(1, [0] * 5))
+    after = House(config_in(folder))
+    with after.front(), after.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 5
+        assert waiting(after) == [1, 2, 3, 4, 5]
+        checkpoint(after)
+        eventually(lambda: not list(after.config.log_folder.iterdir()))
+    assert SAMPLE_BYTES == 4
+    assert after.arena.counters[LOGGED] > 0

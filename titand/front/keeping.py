@@ -1,0 +1,90 @@
+"""Keeping: what an earlier daemon wrote down is put back before the first stream opens, and the log is looked after."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import grpc
+
+from titand.errors import WorkerDown
+from titand.front.sample_log import SampleLog
+from titand.runtime.ledger import Ledger
+from titand.runtime.log import Log
+
+ROOM_SECONDS = 0.01  # between two looks for free slots
+LOOK_SECONDS = 0.1  # between two looks at whether who waits is still there
+
+
+class Keeping:
+    """Replays the log through the arena, as room comes, and lets acknowledgements wait for the medium. Thread-safe.
+
+    Args:
+        ledger: into which the changes are made again.
+        samples: the log.
+        log: lines for people.
+    """
+
+    def __init__(self, ledger: Ledger, samples: SampleLog, log: Log) -> None:
+        self._ledger = ledger
+        self._samples = samples
+        self._log = log
+        self._replayed = threading.Event()
+        self._stopping = threading.Event()
+        self._replaying = threading.Thread(target=self._replay, name="replay", daemon=True)
+
+    def start(self) -> None:
+        """Read what was left, and begin to put it back."""
+        self._samples.open()
+        self._replaying.start()
+
+    def stop(self) -> None:
+        """Put nothing more back: it stays in the log."""
+        self._stopping.set()
+        self._replaying.join()
+
+    def wait_for_replay(self, context: grpc.ServicerContext) -> None:
+        """Return when everything is put back: only then it is known where each stream stands.
+
+        Raises:
+            WorkerDown: DAEMON_STOPPING, or the caller has left.
+        """
+        while not self._replayed.wait(LOOK_SECONDS):
+            if self._stopping.is_set() or not context.is_active():
+                raise WorkerDown(
+                    "DAEMON_STOPPING", "The daemon is going down.", "Connect again and go on where the stream stood."
+                )
+
+    def flush(self) -> None:
+        """Return when everything that was settled before is as durable as it is going to be."""
+        self._samples.flush()
+
+    def beat(self) -> None:
+        """Look after the log, once it is read."""
+        if self._replayed.is_set():
+            self._samples.beat()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what the board says."""
+        return self._samples.to_plain()
+
+    def health(self) -> list[dict[str, Any]]:
+        """Return what people should know."""
+        items = self._samples.health()
+        if not self._replayed.is_set():
+            text = "Samples come back from the log as room comes; streams wait. See SAMPLES in titanctl status."
+            items = [*items, {"code": "REPLAYING", "severity": "warning", "message": text, "since_ns": 0}]
+        return items
+
+    def _replay(self) -> None:
+        known = self._ledger.logged
+        for sequence, record in self._samples.records():
+            while not self._ledger.replay(sequence, record):
+                if self._stopping.wait(ROOM_SECONDS):
+                    return
+            if sequence > known:
+                self._samples.replayed_count += record.sample_count
+        self._ledger.end_replay(self._samples.newest_sequence)
+        if self._samples.replayed_count:
+            self._log.info("samples are back from the log", count=self._samples.replayed_count)
+        self._replayed.set()
