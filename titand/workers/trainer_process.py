@@ -90,7 +90,12 @@ class _TrainerLoop:
         storage = around.config.storage
         folder = around.config.checkpoint_folder
         self._checkpoints = CheckpointWriter(
-            folder, around.arena, storage.daily_bytes, storage.checkpoint_seconds, around.clock
+            folder,
+            around.arena,
+            storage.daily_bytes,
+            storage.checkpoint_seconds,
+            around.clock,
+            with_samples=around.config.ingest.durable,
         )
         self._snapshots = SnapshotStore(around.config.snapshot_folder)
         self._saved_version = worker.version
@@ -98,6 +103,7 @@ class _TrainerLoop:
         self._state, self._state_since_ns = "", 0
         self._idle_since_ns = around.clock.monotonic_ns()
         self._settings_ns = 0
+        self._asked_ns = 0
         self._reported_ns = 0
         self._snapshot_trouble: TitanError | None = None
         self._snapshot_trouble_ns = 0
@@ -234,8 +240,23 @@ class _TrainerLoop:
         return metrics
 
     def _keep(self) -> None:
-        if self._worker.version > self._saved_version and self._checkpoints.is_due:
+        is_behind = self._worker.version > self._saved_version
+        if (is_behind and self._checkpoints.is_due) or self._is_log_waiting():
             self._write_checkpoint(clean=False)
+
+    def _is_log_waiting(self) -> bool:
+        """Whether the log of samples needs a checkpoint, to be durable or to have room, and may have one."""
+        now = self._clock.monotonic_ns()
+        if not self._config.ingest.durable or now - self._asked_ns < _REPORT_SECONDS * 1e9:
+            return False
+        self._asked_ns = now
+        report = self._around.boards.read("front")
+        log = report.content.get("log") if report is not None else None
+        if log is None or log["covered_sequence"] < self._checkpoints.newest.get("sequence", 0):
+            return False  # it has not heard of the last one yet
+        if log["is_checkpoint_urgent"]:
+            return self._checkpoints.trouble is None or self._checkpoints.is_due
+        return log["is_checkpoint_wanted"] and self._checkpoints.is_worth(log["used_bytes"])
 
     def _write_checkpoint(self, clean: bool) -> bool:
         config = self._around.config
@@ -275,6 +296,7 @@ class _TrainerLoop:
             "state_since_ns": self._state_since_ns,
             "last_snapshot": self._last_snapshot,
             "written_today_bytes": self._checkpoints.written_today_bytes,
+            **({"checkpoint": self._checkpoints.newest} if self._checkpoints.newest else {}),
             "checkpoint_interval_seconds": self._checkpoints.interval_seconds,
             "health": self._health(),
             **self._worker.report(),
