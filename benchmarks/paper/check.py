@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.paper import store, tasks
 from benchmarks.paper.jobs import results
+from benchmarks.paper.run import Curve
+from benchmarks.paper.settings import Settings
+from benchmarks.paper.statistics import SMOOTHING
 from titand.errors import NotFound
 
 MOST = 20  # runs that are repeated, budget allowing
-CLOSE = 300  # parts of ten thousand: other processors round differently, and curves then part
+CLOSE = 3.0  # points: other processors round differently, and curves then part
 
 
 def repeat_some(folder: Path, seed: int, jobs: int, seconds: float) -> int:
-    """Repeat kept runs, drawn by chance, until the time is up; return how many end elsewhere than they did."""
-    records = store.records(folder)
-    here = {task for task in {record.settings.task for record in records} if _is_here(task)}
-    kept = {record.settings.key: record for record in records if record.settings.task in here}
-    drawn = random.Random(seed).sample(sorted(kept), min(MOST, len(kept)))
-    wanted = [kept[key].settings for key in drawn]
+    """Repeat kept runs, drawn by chance, until the time is up; return how many end elsewhere than they did.
+
+    Runs that alone would take longer than the time are left out, and those whose data are not on this machine.
+    """
+    kept = {record.settings.key: record for record in store.records(folder) if record.curve.seconds <= seconds}
+    there = available({record.settings.task for record in kept.values()})
+    keys = sorted(key for key, record in kept.items() if record.settings.task in there)
+    wanted: list[Settings] = [kept[key].settings for key in random.Random(seed).sample(keys, min(MOST, len(keys)))]
     astray = 0
     for settings, curve in results(wanted, jobs, time.monotonic() + seconds):
         before = kept[settings.key].curve
-        is_equal = curve.accuracy == before.accuracy
-        difference = curve.accuracy[-1] - before.accuracy[-1]
+        difference = end(curve) - end(before)
         astray += abs(difference) > CLOSE
-        verdict = "equal" if is_equal else f"{difference / 100:+.2f} points at the end"
+        verdict = "equal" if curve.accuracy == before.accuracy else f"{difference:+.2f} points at the end"
         print(f"{settings.key}: {verdict}", flush=True)
     return astray
 
 
-def _is_here(task: str) -> bool:
-    try:
-        tasks.load(task)
-    except NotFound as error:
-        print(f"{task}: passed over. {error}", flush=True)
-        return False
-    return True
+def available(names: Iterable[str]) -> set[str]:
+    """Return the tasks whose data are on this machine; say of the others what is missing."""
+    found = set()
+    for name in sorted(names):
+        try:
+            tasks.load(name)
+            found.add(name)
+        except NotFound as error:
+            print(f"{name} is left out: {error}", flush=True)
+    return found
+
+
+def end(curve: Curve) -> float:
+    """Return the final accuracy in percent: of the averaged parameters, over the last points, as it varies least."""
+    return statistics.fmean(curve.average_accuracy[-SMOOTHING:]) / 100

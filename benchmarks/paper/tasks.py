@@ -72,7 +72,7 @@ def load(name: str, full: bool = False) -> Loaded:
         NotFound: the data are not on this machine; the remedy says how to get them.
     """
     task = TASKS[name]
-    dataset = datasets.load(task.data)
+    dataset = _data(task.data)
     train = dataset.train.input
     mean, std = moments(train)
     spec = ModelSpec(
@@ -84,6 +84,11 @@ def load(name: str, full: bool = False) -> Loaded:
         options=task.full_options if full else task.options,
     )
     return Loaded(dataset, spec)
+
+
+@functools.cache
+def _data(name: str) -> Dataset:
+    return datasets.load(name)
 
 
 def moments(value: np.ndarray[Any, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:

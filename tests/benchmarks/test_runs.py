@@ -239,3 +239,13 @@ def test_the_average_forgets_by_its_decay():
         decay = min(0.5, (1 + round) / (10 + round))
         expected = decay * expected + (1 - decay) * model.head.bias.detach()
     assert torch.allclose(average.model.head.bias, expected)
+
+
+def test_a_check_leaves_out_what_it_has_no_data_or_no_time_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TITAND_DATA", str(tmp_path))
+    slow = Curve((0,), (0,), None, 0, seconds=600.0)
+    store.append(Record(Settings("cifar-alexnet", "rs", 0.1, 0, 50), curve_of([0]), {}), tmp_path)
+    store.append(Record(Settings("digits", "rs", 0.1, 0, 50), slow, {}), tmp_path)
+    assert main(["check", "--folder", str(tmp_path), "--budget", "1"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("cifar-alexnet is left out: ")
