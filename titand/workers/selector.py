@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from titand.clock import Clock
 from titand.learning import scoring
-from titand.learning.evaluation import Evaluation, evaluate
+from titand.learning.evaluation import Evaluation, count_answers
 from titand.learning.models.split import SplitModel
 from titand.learning.state import Binding, StateLayout, model_tensors
 from titand.learning.state import copy as copy_state
@@ -32,6 +32,7 @@ from titand.telemetry.stages import Stages
 from titand.workers.held_out import HeldOut, is_held_out
 from titand.workers.judge import Judge
 from titand.workers.samples import SampleReader
+from titand.workers.suspicion import Suspicion
 
 _PREQUENTIAL_DECAY = 0.98  # per window: the figure covers about the last fifty windows
 
@@ -62,6 +63,7 @@ class SelectorWorker:
         budgets: what may change between rounds.
         held_out_ratio: share of arrivals that is never trained on.
         held_out_samples: most of them kept.
+        held_out_rounds: in which as many are replaced by newer ones.
         seed: of every draw.
         clock: times the stages.
     """
@@ -80,6 +82,7 @@ class SelectorWorker:
         budgets: Budgets,
         held_out_ratio: float,
         held_out_samples: int,
+        held_out_rounds: int,
         seed: int,
         clock: Clock,
     ) -> None:
@@ -97,11 +100,12 @@ class SelectorWorker:
         self._reader = SampleReader(arena, spec, self._parameters.device)
         self._generator = torch.Generator().manual_seed(seed)
         self._held_out_ratio = held_out_ratio if held_out_samples else 0.0
-        self.held_out = HeldOut(arena, held_out_samples, spec.class_count, random.Random(seed))
+        self.held_out = HeldOut(arena, held_out_samples, spec.class_count, random.Random(seed), held_out_rounds)
         self.stages = Stages(clock)
         self._waiting: deque[int] = deque()
         self._last_sweep_round = 0
         self._right, self._answered = 0.0, 0.0
+        self.suspicion = Suspicion(spec.class_count, torch.Generator().manual_seed(seed))
         self.window_size = 0
         self.invalid_count = 0
 
@@ -159,6 +163,7 @@ class SelectorWorker:
         elif state == CANDIDATE:
             self._filter.relabel(slot, label)
         arena.label[slot] = label
+        self.suspicion.forget(number)
         return "corrected"
 
     # ---- stage two
@@ -174,6 +179,7 @@ class SelectorWorker:
         self._parameters.load(permit.version)
         candidates = self._filter.cut()
         self._filter.capacity = self.budgets.candidates
+        self.held_out.after_round()
         self.window_size = 0
         draw = self._choose(candidates, permit.round)
         slots = self._hand_over(candidates, draw, permit.round)
@@ -208,6 +214,8 @@ class SelectorWorker:
         with self.stages.timed("score"):
             scores, feature = self._score(candidates)
         self._count_right(candidates, scores)
+        with self.stages.timed("suspect"):
+            self.suspicion.on_scored(self._numbers(candidates.key), candidates.label, scores)
         if self._filter.needs_feature:
             self._filter.learn(candidates.label, feature, scores.gradient.norm(), scores.probability)
         draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
@@ -270,8 +278,16 @@ class SelectorWorker:
         self._parameters.load(version)
 
     def _ask(self, slots: Sequence[int]) -> Evaluation:
-        label = self._reader.labels(slots).to(self._parameters.device)
-        return evaluate(self._parameters.model, [(self._reader.inputs(slots), label)], self._spec.class_count)
+        label = self._reader.labels(slots)
+        forward = scoring.score(self._parameters.model, self._reader.inputs(slots))
+        probability = torch.softmax(forward.logits, dim=1)
+        self.suspicion.on_held_out(self._numbers(slots), label, forward.hidden, probability)
+        loss = nn.functional.cross_entropy(forward.logits, label.to(forward.logits.device), reduction="sum")
+        predicted = forward.logits.argmax(dim=1).tolist()
+        return count_answers(label.tolist(), predicted, float(loss), self._spec.class_count)
+
+    def _numbers(self, slots: Sequence[int]) -> list[int]:
+        return [self._arena.number[slot] for slot in slots]
 
     # ---- what outlives the process
 
@@ -302,6 +318,7 @@ class SelectorWorker:
                 "version": self.held_out.latest.version,
                 "loss": result.loss,
                 "class_accuracies": list(result.class_accuracy),
+                "confusions": result.confusions(),
             }
         return {
             "device": str(self._parameters.device),

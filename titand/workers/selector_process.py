@@ -131,13 +131,15 @@ class _SelectorLoop:
         return 0
 
     def _answer(self) -> None:
-        """Correct labels, between two steps, so that none is read half corrected."""
+        """Correct labels, between two steps, so that none is read half corrected; or tell who is suspicious."""
         message = self._front.receive(0)
         if message is None:
             return
         reply: dict[str, Any] = {"id": message.get("id")}
         if message.get("verb") == "correct":
             reply["answer"] = {"outcomes": [self._worker.correct(*each) for each in message["corrections"]]}
+        elif message.get("verb") == "suspects":
+            reply["answer"] = self._worker.suspicion.to_plain()
         else:
             reply["error"] = plain_error(
                 InvalidRequest("UNKNOWN_VERB", f"The selector does not know '{message.get('verb')}'.")
@@ -147,8 +149,8 @@ class _SelectorLoop:
 
     def _select(self, permit: Permit) -> None:
         batch = self._worker.on_permit(permit)
-        if not batch.slots:
-            return  # nothing that could be scored: the next window gets the permit
+        if not batch.slots and not batch.facts["candidate_count"]:
+            return  # no candidate: the next window gets the permit
         self._permit = None
         facts = {**batch.facts, "sent_ns": self._around.clock.monotonic_ns()}
         self._trainer.send(dataclasses.asdict(dataclasses.replace(batch, facts=facts)))
