@@ -21,6 +21,7 @@ from titand.runtime.log import Log
 from titand.runtime.log_records import Buffer, LogRecord, decode
 from titand.storage.files import refusals_of, sync_folder
 from titand.storage.ring_log import SECTOR_BYTES, RingLog, record_bytes
+from titand.storage.wear import DailyBytes
 
 SPARE_BYTES = 1 << 18  # kept for refusals and labels when samples find no room any more
 WANTED_SHARE = 0.5  # of the log, in use, at which a checkpoint is asked for
@@ -58,6 +59,7 @@ class SampleLog:
         self._trouble: TitanError | None = None
         self._since_ns = self._tried_ns = 0
         self._flushes = self._bytes = 0  # of rings that are gone
+        self._daily, self._counted_bytes = DailyBytes(clock), 0
         self.replayed_count = 0
         self._set_aside: list[dict[str, Any]] = []
 
@@ -155,7 +157,7 @@ class SampleLog:
             "used_bytes": used,
             "covered_sequence": self._covered(),
             "flush_count": self._flushes + sum(each.flush_count for each in rings),
-            "written_bytes": self._bytes + sum(each.written_bytes for each in rings),
+            "written_today_bytes": self._written_today(),
             "replayed_count": self.replayed_count,
             "keeps_samples": ring is not None and trouble is None,
             "is_checkpoint_urgent": trouble is not None and ring is not None,
@@ -174,6 +176,13 @@ class SampleLog:
         return [*self._set_aside, item]
 
     # ---- inside
+
+    def _written_today(self) -> int:
+        with self._lock:
+            written = self._bytes + sum(ring.written_bytes for ring in self._rings())
+            self._daily.add(written - self._counted_bytes)
+            self._counted_bytes = written
+            return self._daily.today
 
     def _covered(self) -> int:
         self._known_covered = max(self._known_covered, self._ask_covered())

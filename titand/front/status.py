@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from titan.v1 import training_service_pb2 as training_pb
 from titand.config import Config
 from titand.front.convert import spec_message
+from titand.front.durability import durability_of, written_today
 from titand.front.state import Plain, Reports, state_of
 from titand.runtime.counters import LedgerCounts
 
@@ -37,7 +38,7 @@ def training_of(
         state=state.state,
         state_reason=state.reason,
         state_message=state.message,
-        daemon=_daemon(reports),
+        daemon=_daemon(config, reports),
         model=_model(config, trainer),
         round_count=trainer.get("round", 0),
         sample_ledger=ledger_of(counts),
@@ -100,14 +101,15 @@ def duration(seconds: float | None) -> Duration | None:
     return value
 
 
-def _daemon(reports: Reports) -> training_pb.Daemon:
+def _daemon(config: Config, reports: Reports) -> training_pb.Daemon:
     supervisor = reports.supervisor
     devices = {"selector": reports.selector.get("device", ""), "trainer": reports.trainer.get("device", "")}
     daemon = training_pb.Daemon(
         version=supervisor.get("version", ""),
         pid=supervisor.get("pid", 0),
         state_directory=supervisor.get("state_directory", ""),
-        written_today_bytes=reports.trainer.get("written_today_bytes", 0),
+        written_today_bytes=written_today(reports),
+        durability=durability_of(config, reports),
         processes=[
             training_pb.Process(
                 name=each["name"],

@@ -17,8 +17,8 @@ from titand.runtime.arena import Arena
 from titand.runtime.image import image_of, logged_in
 from titand.runtime.parameters import ParameterBoard
 from titand.storage.bundles import Bundle, load_newest, newest_generation, write_bundle
+from titand.storage.wear import DAY_SECONDS, DailyBytes
 
-DAY_SECONDS = 86_400
 RETRY_SECONDS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # after the first, second, ... failure in a row; then the last
 SAVED = "saved"  # state of a trainer that has written the last checkpoint of an orderly stop
 
@@ -103,8 +103,7 @@ class CheckpointWriter:
         self._clock = clock
         self._written_ns = clock.monotonic_ns()
         self._last_bytes = 0
-        self._day = 0
-        self._today_bytes = 0
+        self._daily = DailyBytes(clock)
         self._failures = 0
         self._with_samples = with_samples
         self.newest: dict[str, int] = {}  # see `describe`; empty before the first
@@ -162,15 +161,12 @@ class CheckpointWriter:
 
     def count(self, written_bytes: int) -> None:
         """Add to today's account."""
-        today = self._clock.wall_ns() // (DAY_SECONDS * 1_000_000_000)
-        if today != self._day:
-            self._day, self._today_bytes = today, 0
-        self._today_bytes += written_bytes
+        self._daily.add(written_bytes)
 
     @property
     def written_today_bytes(self) -> int:
         """Bytes written since midnight UTC, or since the start."""
-        return self._today_bytes
+        return self._daily.today
 
 
 def describe(sections: Mapping[str, Any], facts: CheckpointFacts, time_ns: int) -> dict[str, int]:

@@ -125,6 +125,29 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Durability:
+    """What is on the medium, and so survives a power cut.
+
+    Attributes:
+        keeps_samples: whether an acknowledged sample does: `ingest.durable`, and the disk takes it.
+        checkpoint_time: when the newest checkpoint was written; None before the first.
+        daily_budget_bytes: that checkpoints may write a day.
+        log_size_bytes: of the log of samples; 0 without one.
+        log_flush_count: since the start.
+        log_replayed_count: samples that came back out of the log at the start.
+    """
+
+    keeps_samples: bool
+    checkpoint_time: datetime | None
+    checkpoint_round: int
+    checkpoint_size_bytes: int
+    daily_budget_bytes: int
+    log_size_bytes: int
+    log_flush_count: int
+    log_replayed_count: int
+
+
+@dataclass(frozen=True)
 class Daemon:
     """The daemon as a process."""
 
@@ -134,6 +157,7 @@ class Daemon:
     processes: tuple[Process, ...]
     state_directory: str
     written_today_bytes: int
+    durability: Durability | None = None
 
 
 @dataclass(frozen=True)

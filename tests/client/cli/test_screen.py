@@ -16,7 +16,7 @@ from titan.v1 import training_service_pb2
 NOW = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
 HEADINGS = [
     "titand", "TRAINING", "MODEL", "ROUNDS", "ACCURACY", "SAMPLES", "+", "SELECTION", "GAIN", "LABELS", "LATENCY",
-    "STREAMS", "POWER", "MEMORY", "SNAPSHOT", "HEALTH",
+    "STREAMS", "POWER", "MEMORY", "DISK", "SNAPSHOT", "HEALTH",
 ]  # fmt: skip
 
 
@@ -30,7 +30,13 @@ def busy():
     message = training_service_pb2.Training(
         state="STATE_ACTIVE",
         state_message="rounds run",
-        daemon={"version": "0.4.0", "pid": 812, "written_today_bytes": 21_000_000},
+        daemon={
+            "version": "0.4.0", "pid": 812, "written_today_bytes": 21_000_000,
+            "durability": {
+                "keeps_samples": True, "checkpoint_round": 4110, "checkpoint_size_bytes": 1_300_000,
+                "daily_budget_bytes": 10**9, "log_size_bytes": 64 << 20, "log_flush_count": 12_345,
+            },
+        },
         model={
             "architecture": "mobilenet_v1", "parameter_count": 3_200_000, "size_bytes": 12_800_000,
             "labels": ["a"] * 10, "input_spec": {"data_type": "DATA_TYPE_UINT8", "shape": [3, 32, 32]},
@@ -51,6 +57,7 @@ def busy():
         last_snapshot="snapshots/r00004100",
     )  # fmt: skip
     message.daemon.start_time.FromDatetime(NOW - timedelta(days=3, hours=4, minutes=5))
+    message.daemon.durability.checkpoint_time.FromDatetime(NOW - timedelta(seconds=70))
     message.read_time.FromDatetime(NOW)
     message.state_time.FromDatetime(NOW - timedelta(minutes=4))
     message.last_round.train_duration.FromMilliseconds(812)
@@ -95,7 +102,8 @@ def test_a_busy_daemon_is_one_screen():
         "LATENCY    p95   filter 3.1 ms",
         "STREAMS    1 open: camera (96.2k accepted, 0 rejected, 0 shed)",
         "POWER      6.8 W (jtop)   1,234 J   CPU 53 %   GPU 0 %   hottest 61 C (cpu)",
-        "MEMORY     200 MB in 2 processes   1.25 GB available   DISK 21 MB written today",
+        "MEMORY     200 MB in 2 processes   1.25 GB available",
+        "DISK       21 MB of 1 GB today   checkpoint 1.3 MB, round 4,110, 1m 10s ago   samples kept",
         "SNAPSHOT   snapshots/r00004100",
         "HEALTH     ok",
     ]

@@ -9,7 +9,7 @@ from titan.cli.words import UNKNOWN, count, decimal, ratio, seconds, since, size
 from titan.records import HealthItem, Measurement, SampleLedger, Selection, Telemetry, Training
 
 COLUMNS = 100
-HEALTH_LINES = 4
+HEALTH_LINES = 3
 STAGES_SHOWN = ("admit", "filter", "score", "select", "train")
 
 
@@ -30,6 +30,7 @@ def screen(training: Training, telemetry: Telemetry | None, address: str) -> lis
         f"STREAMS    {_streams(training)}",
         f"POWER      {_power(telemetry)}",
         f"MEMORY     {_memory(training, telemetry)}",
+        f"DISK       {_disk(training)}",
         f"SNAPSHOT   {training.last_snapshot or 'none yet'}",
         *_health(training),
     ]
@@ -182,9 +183,22 @@ def _memory(training: Training, telemetry: Telemetry | None) -> str:
     if processes:
         ours += f" in {len(processes)} processes"
     free = telemetry.values.get("memory_available_bytes") if telemetry else None
-    written = size(training.daemon.written_today_bytes if training.daemon else None)
     available = size(free.value if free else None)
-    return f"{ours}   {available} available   DISK {written} written today"
+    return f"{ours}   {available} available"
+
+
+def _disk(training: Training) -> str:
+    """Return what was written and what survives: every acknowledged sample, or the last checkpoint alone."""
+    daemon = training.daemon
+    kept = daemon.durability if daemon else None
+    if daemon is None or kept is None:
+        return f"{size(daemon.written_today_bytes if daemon else None)} written today"
+    checkpoint = "no checkpoint yet"
+    if kept.checkpoint_time is not None:
+        age = since(kept.checkpoint_time, training.read_time)
+        checkpoint = f"checkpoint {size(kept.checkpoint_size_bytes)}, round {kept.checkpoint_round:,}, {age} ago"
+    log = "samples kept" if kept.keeps_samples else "later samples not"
+    return f"{size(daemon.written_today_bytes)} of {size(kept.daily_budget_bytes)} today   {checkpoint}   {log}"
 
 
 def _health(training: Training) -> Iterator[str]:
