@@ -62,7 +62,7 @@ def mounted(image: Path, folder: Path, options: str = "loop") -> Iterator[Path]:
     try:
         yield folder
     finally:
-        run("umount", folder)
+        run("umount", "-l", folder)
 
 
 class Disk:
@@ -96,7 +96,7 @@ class Disk:
                 pytest.skip(f"no loop device: {error}")
             stack.callback(run, "losetup", "-d", self.device)
             self.mount()
-            stack.callback(self.unmount)
+            stack.callback(self._let_go)
             self._clean_up = stack.pop_all()
         return self
 
@@ -113,6 +113,10 @@ class Disk:
         """Unmount it, if it is mounted."""
         if self.folder.is_mount():
             run("umount", self.folder)
+
+    def _let_go(self) -> None:
+        if self.folder.is_mount():
+            run("umount", "-l", self.folder)  # also when a test that failed has a file open
 
     def forget(self) -> None:
         """Let the kernel forget what it has in memory: what is read after this is read from the medium."""

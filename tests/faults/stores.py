@@ -12,12 +12,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from titand.errors import CorruptFile
 from titand.records import ModelSpec, TensorSpec
 from titand.storage.bundles import Bundle, load_newest, newest_generation, read_bundle, write_bundle
-from titand.storage.files import refusals_of, remove_partials, sync_folder
+from titand.storage.files import PARTIAL, refusals_of, remove_partials, sync_folder
 from titand.storage.manifests import Snapshot
+from titand.storage.ring_log import RingLog, record_bytes
 from titand.storage.snapshots import SnapshotStore
 
 PIECES = 3
@@ -62,9 +64,17 @@ class Store:
         """Do what a start does, and say what it finds."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Let go of files that are open."""
+
     def kept(self) -> set[int]:
         """Return all numbers that are whole and could be found, were the newer ones not there."""
         raise NotImplementedError
+
+    def evidence(self) -> list[Any]:
+        """Return what no start may change, whatever fails meanwhile: the contents of files, under any name."""
+        files = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.endswith(PARTIAL))
+        return sorted(path.read_bytes() for path in files)
 
     def pieces(self, number: int) -> list[bytes]:
         """Return what is kept for a number, as a model would come: in some pieces."""
@@ -128,6 +138,44 @@ class Snapshots(Store):
         store.verify(snapshot.name)
         with refusals_of(self.folder), store.open_for_read(snapshot.name) as file:
             return self.number_of(snapshot.round, file.read())
+
+
+class Ring(Store):
+    """The log of samples, written as the front does, in a file that four numbers fill."""
+
+    _log: RingLog | None = None
+
+    def put(self, number: int) -> None:
+        if self._log is None:
+            path = self.folder / "samples.ring"
+            capacity = 4 * record_bytes(self.size_bytes)
+            self._log = RingLog.open(path) if self._is_there() else RingLog.create(path, capacity)
+        self._log.release(number - 2)
+        self._log.append(number, self.pieces(number))
+        self._log.flush()
+
+    def get(self) -> Found:
+        remove_partials(self.folder)
+        return Found(max(self.kept(), default=0))
+
+    def kept(self) -> set[int]:
+        if not self._is_there():
+            return set()
+        path = self.folder / "samples.ring"
+        with refusals_of(path), contextlib.closing(RingLog.open(path)) as log:
+            return {self.number_of(sequence, payload) for sequence, payload in log.recovered()}
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _is_there(self) -> bool:
+        with refusals_of(self.folder):
+            return "samples.ring" in os.listdir(self.folder)
+
+    def evidence(self) -> list[Any]:
+        return sorted(self.kept())  # it tidies up behind the last record when it is opened
 
 
 # ---- known to be bad: the harness is worth something only as long as it finds that

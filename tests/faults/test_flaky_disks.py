@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.disks import mounted
 from tests.faults.flaky import FlakyDisk
-from tests.faults.stores import Bundles, Found, Snapshots, SyncTriedAgain
+from tests.faults.stores import Bundles, Found, Ring, Snapshots, SyncTriedAgain
 from titand.errors import StorageError
 
 STORES = pytest.mark.parametrize("kind", [Bundles, Snapshots], ids=lambda kind: kind.__name__.lower())
@@ -109,6 +109,29 @@ def test_a_bad_sector_in_a_snapshot_is_found_before_it_is_handed_out(disk, tally
     assert caught.value.metadata["errno"] == "EIO"
     assert "r00000002" in caught.value.message
     tally["disk fails: a sector"] += 1
+
+
+@pytest.mark.parametrize("what", ["one write", "write", "everything", "space"])
+def test_what_the_log_of_samples_finds_when_it_is_opened_again_is_on_the_medium(disk, tally, what):
+    """The pages of a write that failed are still in memory, and look as if all were well."""
+    store = Ring(disk.folder, 60_000)
+    store.put(1)
+    disk.fail(what)
+    with pytest.raises(StorageError):
+        store.put(2)
+    store.close()
+    disk.heal()
+    found = store.get().number
+    assert found >= 1
+
+    disk.forget()
+
+    assert store.get().number == found
+    store.put(3)
+    store.close()
+    disk.forget()
+    assert store.get() == Found(3)
+    tally[f"disk fails: {what}"] += 1
 
 
 def test_who_asks_again_after_a_failed_fsync_is_found_out(disk):

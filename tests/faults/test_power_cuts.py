@@ -1,4 +1,4 @@
-"""The power goes, at any moment of writing checkpoints and snapshots to a real ext4."""
+"""The power goes, at any moment of writing checkpoints, snapshots and the log of samples to a real ext4."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from tests.faults.disks import mounted
 from tests.faults.power_cuts import RecordedDisk
-from tests.faults.stores import Bundles, Found, InPlace, NameNotSynced, NothingSynced, Snapshots, Store
+from tests.faults.stores import Bundles, Found, InPlace, NameNotSynced, NothingSynced, Ring, Snapshots, Store
 
-KINDS = (Bundles, Snapshots)
+KINDS = (Bundles, Snapshots, Ring)
 TEARS = (4096, 512)
 PUTS = 24
 SIZE_BYTES = 60_000
@@ -31,6 +31,8 @@ class Recording:
                     store.put(number)
                     self.acknowledged.append((disk.position, type(store), number))
             self.requests = disk.requests()
+            for store in stores:
+                store.close()
         self.disk = disk
         self.last_number = puts
 
@@ -72,6 +74,7 @@ class Recording:
         if found.damaged:
             yield f"{found.damaged} are damaged"
         store.put(self.last_number + 1)
+        store.close()
         if store.get() != Found(self.last_number + 1):
             yield "it takes nothing new"
 
@@ -85,7 +88,7 @@ def recording(memory):
 def test_a_power_cut_costs_nothing_that_was_acknowledged_and_leaves_nothing_damaged(recording, tally):
     states = 60
     assert list(recording.wrongs(states, seed=1)) == []
-    tally["power cuts, checkpoints and snapshots on ext4"] += states
+    tally["power cuts, checkpoints, snapshots and the log of samples on ext4"] += states
 
 
 @pytest.mark.nightly
@@ -94,7 +97,7 @@ def test_a_power_cut_costs_nothing_that_was_acknowledged_and_leaves_nothing_dama
 def test_a_thousand_power_cuts_cost_nothing_that_was_acknowledged(recording, tally, seed):
     states = 200
     assert list(recording.wrongs(states, seed=100 + seed)) == []
-    tally["power cuts, checkpoints and snapshots on ext4"] += states
+    tally["power cuts, checkpoints, snapshots and the log of samples on ext4"] += states
 
 
 @pytest.mark.parametrize(
