@@ -9,7 +9,7 @@ import threading
 import grpc
 import pytest
 
-from tests.front.house import LABELS, SECONDS, Conversation, batch_of, config_in, eventually, info_of
+from tests.front.house import LABELS, SECONDS, Conversation, House, batch_of, config_in, eventually, info_of
 from tests.front.process import front_process
 from titan.v1.sample_service_pb2 import GetSampleRequest, LabelSamplesRequest, LabelSamplesResponse, Sample
 from titan.v1.training_service_pb2 import GetTrainingRequest
@@ -306,3 +306,20 @@ def test_no_label_that_was_joined_is_lost_whenever_the_front_is_killed(house):
     assert [here.arena.number[slot] for slot in slots] == list(range(1, total + 1))
     assert all(here.arena.label[slot] == here.arena.number[slot] % 3 for slot in slots)
     assert here.arena.slots_in(PENDING_LABEL) == here.arena.slots_in(EXPIRED) == []
+
+
+def test_labels_are_as_durable_as_samples(tmp_path):
+    """After the end of all processes: joined, corrected before they were joined, corrected after."""
+    config = config_in(tmp_path, durable=True)
+    before, corrector = House(config), Corrector()
+    before.selector, corrector.house = {"correct": corrector}, before
+    with before.front(), before.stubs() as stubs:
+        Conversation(stubs).push(batch_of(1, [-1, 0, -1, 1]))
+        assert label(stubs, [3, 2], [2, 1]) == ["JOINED", "CORRECTED"]
+        assert label(stubs, [3, 5], [0, 0]) == ["CORRECTED", "UNKNOWN"]
+    after = House(config)
+    with after.front(), after.stubs() as stubs:
+        assert fate_of(stubs, 1).fate == Sample.FATE_PENDING_LABEL
+        eventually(lambda: len(after.arena.slots_in(FILLED)) == 3)
+        assert [after.arena.label[slot] for slot in after.arena.slots_in(FILLED)] == [1, 0, 1]
+        assert label(stubs, [1], [2]) == ["JOINED"]

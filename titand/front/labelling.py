@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from titan.v1 import sample_service_pb2 as samples_pb
 from titand.clock import Clock
-from titand.errors import InvalidRequest, WorkerDown
+from titand.errors import InvalidRequest, Overloaded, WorkerDown
 from titand.runtime.arena import CANDIDATE, FILLED, HELD_OUT
 from titand.runtime.channels import Asker
 from titand.runtime.ledger import Ledger, Place
@@ -50,6 +50,7 @@ class Labelling:
 
         Raises:
             InvalidRequest: TOO_MANY_LABELS, LABELS_MISMATCHED; nothing was done.
+            Overloaded: LOG_FULL; nothing was done.
         """
         _require_columns(numbers, labels)
         outcomes: list[Outcome] = [_Response.OUTCOME_REJECTED] * len(labels)
@@ -89,12 +90,17 @@ class Labelling:
             for start in range(0, len(corrections), PORTION):
                 left = (deadline - self._clock.monotonic_ns()) / 1e9
                 portion = corrections[start : start + PORTION]
-                outcomes += map(
-                    _ANSWERS.__getitem__, self._selector.ask("correct", left, corrections=portion)["outcomes"]
-                )
-        except WorkerDown:
+                outcomes += map(_ANSWERS.__getitem__, self._answers(portion, left))
+        except (WorkerDown, Overloaded):  # nobody answers, or what was answered cannot be kept: to be sent again
             pass
         return outcomes + [_Response.OUTCOME_UNANSWERED] * (len(corrections) - len(outcomes))
+
+    def _answers(self, portion: list[list[int]], seconds: float) -> list[str]:
+        answers: list[str] = self._selector.ask("correct", seconds, corrections=portion)["outcomes"]
+        # Also what is as it should be: a question whose answer we did not wait for may have made it so.
+        told = zip(portion, answers, strict=True)
+        self._ledger.note_corrections([(number, label) for (_, number, label), answer in told if answer != "too_late"])
+        return answers
 
 
 def _beyond_reach(found: Place | None, label: int, was_given: bool) -> Outcome:
