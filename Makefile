@@ -24,14 +24,14 @@ PYTHON310 ?= $(call works,python3.10 $(wildcard $(pyenv)/3.10.*/bin/python3.10))
 TORCH ?= $(if $(filter x86_64,$(shell uname -m)),torch==2.13.0)
 system_torch = $(shell $(PYTHON) -c 'import importlib.util as i; print(i.find_spec("torch") and "yes" or "")')
 
-# For the tests that start a real systemd, count system calls, or emulate boards.
-DEBIAN_PACKAGES := systemd systemd-container strace git make
+# For the tests that start a real systemd, count system calls, emulate boards, or have disks that fail.
+DEBIAN_PACKAGES := systemd systemd-container strace qemu-system-common git make
 
 # The oldest gRPC and protobuf that the client promises; the main environment has the newest.
 OLDEST := grpcio==1.71.2 grpcio-health-checking==1.71.2 grpcio-reflection==1.71.2 protobuf==5.29.5
 
 # What needs torch; everything else has to pass on Python 3.10 without it.
-TORCH_TESTS := tests/benchmarks tests/deploy tests/docs tests/selection tests/learning tests/workers tests/e2e \
+TORCH_TESTS := tests/benchmarks tests/deploy tests/docs tests/selection tests/learning tests/workers tests/e2e tests/faults \
   titand/selection titand/learning titand/workers titand/demo/judge.py
 
 # Every module of benchmarks/ that runs by itself; one of them: make bench BENCHMARKS=ingest
