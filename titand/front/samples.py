@@ -18,6 +18,7 @@ from titand.front.keeping import Keeping
 from titand.front.labelling import Labelling
 from titand.front.push_stream import PushStream
 from titand.front.streams import Streams
+from titand.front.suspects import suspect_message
 from titand.runtime.arena import (
     CANDIDATE,
     EVICTED,
@@ -37,6 +38,7 @@ from titand.telemetry.stages import Stages
 
 CREDIT_BYTES = 2 << 20  # of samples under way per stream; enough to keep both sides busy
 CREDIT_SAMPLES = 64  # at least, however large they are: two messages of the usual size
+SUSPECTS_SECONDS = 5.0  # a selector answers between two steps
 FLUSHES = 4  # acknowledgements per credit, so that a fast producer never runs dry
 
 _NAME = re.compile(r"samples/([1-9][0-9]{0,17})")
@@ -67,7 +69,7 @@ class SampleService:
     Args:
         ledger: admits and counts.
         streams: the open ones.
-        selector: corrects the labels of the samples that it holds.
+        selector: corrects the labels of the samples that it holds, and knows which look wrong.
         keeping: keeps what is acknowledged.
         config: asked at each use, for some of it may change.
         clock: measures.
@@ -86,6 +88,7 @@ class SampleService:
     ) -> None:
         self._ledger = ledger
         self._streams = streams
+        self._selector = selector
         self._keeping = keeping
         self._config = config
         self._clock = clock
@@ -155,6 +158,19 @@ class SampleService:
         outcomes = self._labelling.label(request.numbers, request.labels)
         self._keeping.flush()
         return samples_pb.LabelSamplesResponse(outcomes=outcomes)
+
+    def ListSuspectSamples(
+        self, request: samples_pb.ListSuspectSamplesRequest, context: grpc.ServicerContext
+    ) -> samples_pb.ListSuspectSamplesResponse:
+        """Ask the selector whose labels look wrong."""
+        if request.page_size < 0:
+            raise InvalidRequest(
+                "PAGE_SIZE_INVALID", f"{request.page_size} samples cannot be listed.", "Ask for 1 or more; 0 lists all."
+            )
+        found = self._selector.ask("suspects", SUSPECTS_SECONDS)["suspects"]
+        return samples_pb.ListSuspectSamplesResponse(
+            suspects=[suspect_message(each, self._labels) for each in found[: request.page_size or None]]
+        )
 
     def _opened(self, stream: PushStream) -> samples_pb.PushSamplesResponse:
         self._keeping.flush()  # where it stands is an acknowledgement too

@@ -184,3 +184,45 @@ class LabelSamplesResponse(_message.Message):
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     outcomes: _containers.RepeatedScalarFieldContainer[LabelSamplesResponse.Outcome]
     def __init__(self, outcomes: _Optional[_Iterable[_Union[LabelSamplesResponse.Outcome, str]]] = ...) -> None: ...
+
+class ListSuspectSamplesRequest(_message.Message):
+    __slots__ = ("page_size",)
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    def __init__(self, page_size: _Optional[int] = ...) -> None: ...
+
+class ListSuspectSamplesResponse(_message.Message):
+    __slots__ = ("suspects",)
+    SUSPECTS_FIELD_NUMBER: _ClassVar[int]
+    suspects: _containers.RepeatedCompositeFieldContainer[SuspectSample]
+    def __init__(self, suspects: _Optional[_Iterable[_Union[SuspectSample, _Mapping]]] = ...) -> None: ...
+
+class SuspectSample(_message.Message):
+    __slots__ = ("name", "label", "score", "suggested_label", "reasons", "explanation", "duplicate_of")
+    class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REASON_UNSPECIFIED: _ClassVar[SuspectSample.Reason]
+        REASON_LABEL_DISAGREES: _ClassVar[SuspectSample.Reason]
+        REASON_HIGH_LOSS: _ClassVar[SuspectSample.Reason]
+        REASON_FAR_FROM_CLASS: _ClassVar[SuspectSample.Reason]
+        REASON_NEAR_DUPLICATE: _ClassVar[SuspectSample.Reason]
+    REASON_UNSPECIFIED: SuspectSample.Reason
+    REASON_LABEL_DISAGREES: SuspectSample.Reason
+    REASON_HIGH_LOSS: SuspectSample.Reason
+    REASON_FAR_FROM_CLASS: SuspectSample.Reason
+    REASON_NEAR_DUPLICATE: SuspectSample.Reason
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SUGGESTED_LABEL_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_OF_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    label: int
+    score: float
+    suggested_label: int
+    reasons: _containers.RepeatedScalarFieldContainer[SuspectSample.Reason]
+    explanation: str
+    duplicate_of: str
+    def __init__(self, name: _Optional[str] = ..., label: _Optional[int] = ..., score: _Optional[float] = ..., suggested_label: _Optional[int] = ..., reasons: _Optional[_Iterable[_Union[SuspectSample.Reason, str]]] = ..., explanation: _Optional[str] = ..., duplicate_of: _Optional[str] = ...) -> None: ...

@@ -51,6 +51,11 @@ class SampleServiceStub(object):
                 request_serializer=titan_dot_v1_dot_sample__service__pb2.LabelSamplesRequest.SerializeToString,
                 response_deserializer=titan_dot_v1_dot_sample__service__pb2.LabelSamplesResponse.FromString,
                 _registered_method=True)
+        self.ListSuspectSamples = channel.unary_unary(
+                '/titan.v1.SampleService/ListSuspectSamples',
+                request_serializer=titan_dot_v1_dot_sample__service__pb2.ListSuspectSamplesRequest.SerializeToString,
+                response_deserializer=titan_dot_v1_dot_sample__service__pb2.ListSuspectSamplesResponse.FromString,
+                _registered_method=True)
 
 
 class SampleServiceServicer(object):
@@ -93,6 +98,16 @@ class SampleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSuspectSamples(self, request, context):
+        """Lists samples whose labels look wrong, the most suspicious first. Only what
+        selection or evaluation has scored can be in it: candidates of recent windows
+        and held-out samples, at most some dozens. UNAVAILABLE with reason NO_ANSWER
+        while the selector is not there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SampleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +125,11 @@ def add_SampleServiceServicer_to_server(servicer, server):
                     servicer.LabelSamples,
                     request_deserializer=titan_dot_v1_dot_sample__service__pb2.LabelSamplesRequest.FromString,
                     response_serializer=titan_dot_v1_dot_sample__service__pb2.LabelSamplesResponse.SerializeToString,
+            ),
+            'ListSuspectSamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSuspectSamples,
+                    request_deserializer=titan_dot_v1_dot_sample__service__pb2.ListSuspectSamplesRequest.FromString,
+                    response_serializer=titan_dot_v1_dot_sample__service__pb2.ListSuspectSamplesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -195,6 +215,33 @@ class SampleService(object):
             '/titan.v1.SampleService/LabelSamples',
             titan_dot_v1_dot_sample__service__pb2.LabelSamplesRequest.SerializeToString,
             titan_dot_v1_dot_sample__service__pb2.LabelSamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSuspectSamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/titan.v1.SampleService/ListSuspectSamples',
+            titan_dot_v1_dot_sample__service__pb2.ListSuspectSamplesRequest.SerializeToString,
+            titan_dot_v1_dot_sample__service__pb2.ListSuspectSamplesResponse.FromString,
             options,
             channel_credentials,
             insecure,
