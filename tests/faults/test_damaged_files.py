@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 
 import pytest
 
 from tests.faults.damage import damaged
-from tests.faults.stores import MODEL, Bundles, Found, Impostor, NoChecksum, Snapshots
+from tests.faults.stores import MODEL, Bundles, Found, Impostor, NoChecksum, Ring, Snapshots
 from titand.errors import CorruptFile
 from titand.storage.bundles import FORMAT_VERSION, load_newest, read_bundle
 from titand.storage.snapshots import SnapshotStore
@@ -77,6 +78,24 @@ def test_a_damaged_snapshot_of_the_same_round_is_never_taken_for_the_answer(fold
         )
         assert made.name == "r00000002-2"
         SnapshotStore(folder).delete(made.name)
+
+
+def test_of_two_hundred_damaged_logs_no_record_comes_back_other_than_it_was_written(folder, tally):
+    store = Ring(folder, 6000)
+    for number in range(1, 6):
+        store.put(number)
+        if number == 1:
+            older = (folder / "samples.ring").read_bytes()
+    store.close()
+    path = folder / "samples.ring"
+    whole = path.read_bytes()
+    written = store.kept()
+    assert len(written) == 4
+    for way, contents in damaged(whole, older, 200, random.Random(4)):
+        path.write_bytes(contents)
+        with contextlib.suppress(CorruptFile):
+            assert store.kept() <= written, way  # and each is looked at, byte by byte
+        tally[f"damaged files: {way}"] += 1
 
 
 @pytest.mark.parametrize("version", [0, 2, 255, 2**32 - 1])
