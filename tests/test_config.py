@@ -74,6 +74,7 @@ VALID = {
     "ingest.max_streams": st.integers(1, 64),
     "evaluation.held_out_ratio": ratio,
     "evaluation.held_out_samples": st.integers(0, 100_000),
+    "evaluation.held_out_rounds": count,
     "evaluation.every_rounds": count,
     "guard.every_rounds": some,
     "guard.margin": ratio,

@@ -167,6 +167,9 @@ class EvaluationConfig:
     held_out_ratio: float = _key(0.05, "share of arrivals that is never trained on", RATIO)
     held_out_samples: int = _key(200, "most held-out samples kept", between(0, 100_000))
     every_rounds: int = _key(50, "rounds between two evaluations", POSITIVE, reloads=True)
+    held_out_rounds: int = _key(
+        2000, "rounds in which newer samples take the places of those, at the fastest", POSITIVE
+    )
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ def arena_with(labels: list[int]) -> Arena:
     return arena
 
 
-def keeping(arena: Arena, capacity: int, seed: int = 0) -> HeldOut:
-    return HeldOut(arena, capacity, CLASSES, random.Random(seed))
+def keeping(arena: Arena, capacity: int, seed: int = 0, rounds: int = 1) -> HeldOut:
+    held_out = HeldOut(arena, capacity, CLASSES, random.Random(seed), rounds)
+    held_out.after_round()
+    return held_out
 
 
 def kept_by_class(arena: Arena) -> list[int]:
@@ -97,6 +99,33 @@ def test_who_makes_room_is_left_to_chance():
             held_out.keep(slot)
         gone.update(arena.slots_in(RELEASED))
     assert gone == set(range(5))
+
+
+@given(st.integers(10, 100), st.integers(1, 300), st.integers(1, 40))
+def test_the_rounds_limit_how_many_are_replaced_whatever_arrives(capacity, rounds, passed):
+    many = 20
+    arena = arena_with([0] * (capacity + many * passed))
+    held_out = HeldOut(arena, capacity, CLASSES, random.Random(0), rounds)
+    for slot in range(capacity):
+        held_out.keep(slot)
+    for round in range(passed):
+        held_out.after_round()
+        for slot in range(capacity + many * round, capacity + many * (round + 1)):
+            held_out.keep(slot)
+    new = sum(slot >= capacity for slot in arena.slots_in(HELD_OUT))
+    assert len(held_out) == capacity
+    assert new <= passed * max(1.0, capacity / rounds)
+    if rounds > capacity:
+        assert new <= passed * capacity / rounds + 1
+
+
+def test_a_class_that_comes_late_gets_its_room_at_once():
+    arena = arena_with([0] * 10 + [1] * 10)
+    held_out = HeldOut(arena, 10, CLASSES, random.Random(0), rounds=1_000_000)
+    for slot in range(20):
+        held_out.keep(slot)
+    assert kept_by_class(arena) == [5, 5, 0, 0]
+    assert {slot for slot in arena.slots_in(HELD_OUT) if slot >= 10} == {10, 11, 12, 13, 14}
 
 
 def test_a_successor_takes_over_what_is_there():

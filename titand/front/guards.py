@@ -14,6 +14,7 @@ ADMIN_METHODS = frozenset(
     {
         "/titan.v1.TrainingService/PauseTraining",
         "/titan.v1.TrainingService/ResumeTraining",
+        "/titan.v1.TrainingService/RollbackTraining",
         "/titan.v1.SnapshotService/CreateSnapshot",
         "/titan.v1.SnapshotService/DeleteSnapshot",
     }

@@ -13,6 +13,7 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -34,10 +35,11 @@ from titand.config import Config, config_from_json, with_changes
 from titand.errors import ConfigError
 from titand.front.errors import ErrorAnswers
 from titand.front.guards import AdminOnly, CountedLibraryStreams
+from titand.front.high_water import HighWater
 from titand.front.keeping import Keeping
 from titand.front.sample_log import SampleLog
 from titand.front.samples import FLUSHES, SampleService, most_credit
-from titand.front.snapshots import SnapshotService
+from titand.front.snapshots import SnapshotService, find_snapshot
 from titand.front.sockets import bind
 from titand.front.streams import LONG_CALLS, Streams
 from titand.front.telemetry import TelemetryService
@@ -129,7 +131,14 @@ class Front:
         self._ledger = ledger = Ledger(
             resources.arena, resources.filled_eventfd, clock, most_pending, kept if capacity else None
         )
-        self._keeping = Keeping(ledger, kept, log)
+        marks = HighWater(
+            self._folder / "ledger.page",
+            Path(config.service.state_directory) / "numbers.json",
+            not capacity,
+            clock,
+            log,
+        )
+        self._keeping = Keeping(ledger, kept, marks, clock, log)
         flush_samples = most_credit(config.model_spec.input.size_bytes) // FLUSHES
         self.streams = streams = Streams(ledger, self._most_streams, flush_samples, clock)
         store = SnapshotStore(config.snapshot_folder)
@@ -137,7 +146,14 @@ class Front:
             ledger, streams, resources.selector, self._keeping, lambda: self.config, clock, self._stages
         )
         self._training = TrainingService(
-            lambda: self.config, boards, ledger, streams, self._stages, resources.trainer, clock
+            lambda: self.config,
+            boards,
+            ledger,
+            streams,
+            self._stages,
+            resources.trainer,
+            partial(find_snapshot, store),
+            clock,
         )
         self._snapshots = SnapshotService(store, streams, resources.trainer, resources.supervisor)
         self._telemetry = TelemetryService(boards, streams, config.telemetry.interval_seconds, clock)

@@ -9,8 +9,9 @@ import grpc
 from titan.v1 import snapshot_service_pb2 as snapshots_pb
 from titand.errors import InvalidRequest, NotFound
 from titand.front.convert import spec_message
-from titand.front.status import set_time
+from titand.front.guard import gate_message
 from titand.front.streams import Streams
+from titand.front.times import set_time
 from titand.front.training import require_note
 from titand.runtime.channels import Asker
 from titand.storage.manifests import MODEL_FILE, Snapshot, encode_manifest, plain_of_snapshot
@@ -121,12 +122,28 @@ class SnapshotService:
             self._streams.require_running()
 
     def _find(self, name: str) -> Snapshot:
-        if name != _PREFIX + "latest":
-            return self._store.get(_plain_name(name))
-        newest = self._store.page(1).snapshots
+        return find_snapshot(self._store, name)
+
+
+def find_snapshot(store: SnapshotStore, name: str) -> Snapshot:
+    """Return the snapshot of a name as it goes over the wire: "snapshots/r00000421", or latest, or best.
+
+    Raises:
+        InvalidRequest: NAME_INVALID.
+        NotFound: SNAPSHOT_NOT_FOUND.
+    """
+    if name == _PREFIX + "latest":
+        newest = store.page(1).snapshots
         if not newest:
             raise NotFound("SNAPSHOT_NOT_FOUND", "There is no snapshot yet.", "`titanctl snapshots create` takes one.")
         return newest[0]
+    if name == _PREFIX + "best":
+        best = store.best
+        if not best:
+            remedy = "The guard promotes the first when enough samples are held out; see `titanctl status`."
+            raise NotFound("SNAPSHOT_NOT_FOUND", "No snapshot has been promoted yet.", remedy)
+        return store.get(best)
+    return store.get(_plain_name(name))
 
 
 def snapshot_message(snapshot: Snapshot) -> snapshots_pb.Snapshot:
@@ -145,6 +162,8 @@ def snapshot_message(snapshot: Snapshot) -> snapshots_pb.Snapshot:
         manifest_json=encode_manifest(plain_of_snapshot(snapshot)).decode(),
     )
     set_time(message.create_time, snapshot.create_time_ns)
+    if snapshot.gate:
+        message.gate.CopyFrom(gate_message(snapshot.gate))
     return message
 
 
@@ -176,6 +195,6 @@ def _plain_name(name: str) -> str:
         raise InvalidRequest(
             "NAME_INVALID",
             f"{name[:80]!r} does not name a snapshot.",
-            'Snapshots are named "snapshots/r00000421"; the newest is "snapshots/latest".',
+            'Snapshots are named "snapshots/r00000421"; the newest is "snapshots/latest", the best "snapshots/best".',
         )
     return name[len(_PREFIX) :]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import nan
-from typing import Any
-
-from google.protobuf.duration_pb2 import Duration
 
 from titan.v1 import training_service_pb2 as training_pb
 from titand.config import Config
 from titand.front.convert import spec_message
 from titand.front.durability import durability_of, written_today
+from titand.front.guard import confusion_messages, guard_message
 from titand.front.state import Plain, Reports, state_of
+from titand.front.times import duration, set_time
 from titand.runtime.counters import LedgerCounts
 
 _NOTHING: Plain = {}
@@ -57,6 +56,8 @@ def training_of(
         streams=[_stream(each) for each in streams],
         last_snapshot=f"snapshots/{trainer['last_snapshot']}" if trainer.get("last_snapshot") else "",
     )
+    if trainer.get("guard"):
+        training.guard.CopyFrom(guard_message(trainer["guard"]))
     set_time(training.state_time, state.since_ns)
     set_time(training.read_time, now_ns)
     if trainer.get("last_round"):
@@ -80,25 +81,6 @@ def ledger_of(counts: LedgerCounts) -> training_pb.SampleLedger:
         expired_count=counts.expired,
         orphan_label_count=counts.orphan_labels,
     )
-
-
-def set_time(field: Any, nanoseconds: int | None) -> None:
-    """Set a timestamp; an unknown time stays absent."""
-    if nanoseconds:
-        field.FromNanoseconds(nanoseconds)
-
-
-def duration(seconds: float | None) -> Duration | None:
-    """Return a duration; None for an unknown one.
-
-    >>> duration(1.5).nanos
-    500000000
-    """
-    if seconds is None:
-        return None
-    value = Duration()
-    value.FromNanoseconds(round(seconds * 1e9))
-    return value
 
 
 def _daemon(config: Config, reports: Reports) -> training_pb.Daemon:
@@ -171,6 +153,7 @@ def _evaluation(plain: Plain) -> training_pb.Evaluation | None:
         prequential_accuracy=plain.get("prequential_accuracy"),
         loss=plain.get("loss"),
         class_accuracies=[nan if each is None else each for each in plain.get("class_accuracies", ())],
+        confusions=confusion_messages(plain.get("confusions", ())),
     )
 
 

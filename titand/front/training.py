@@ -14,15 +14,18 @@ from titan.v1.training_service_pb2_grpc import TrainingServiceServicer
 from titand.clock import Clock
 from titand.config import Config
 from titand.errors import InvalidRequest, TitanError, WrongState
+from titand.front.guard import rollback_message
 from titand.front.state import READY_STATES, Reports, state_of
 from titand.front.status import training_of
 from titand.front.streams import Streams
 from titand.runtime.boards import Boards
 from titand.runtime.channels import Asker
 from titand.runtime.ledger import Ledger
+from titand.storage.manifests import Snapshot
 from titand.telemetry.stages import Stages
 
 WATCH_SECONDS = 0.1  # between two looks at the boards
+ANSWER_SECONDS = 30.0  # a round may be under way, and a slow card takes its time for the checkpoint
 WAKE_SECONDS = 1.0  # a trainer that is busy sees the wish after its round anyway
 NOTE_CHARACTERS = 256
 
@@ -63,7 +66,8 @@ class TrainingService(TrainingServiceServicer):  # type: ignore[misc]  # the stu
         ledger: where every sample has gone.
         streams: the open ones.
         stages: the front's own latencies.
-        trainer: is told of a new wish.
+        trainer: is told of a new wish, and rolls back.
+        find_snapshot: returns the snapshot of a name as it goes over the wire, see `SnapshotStore.get`.
         clock: stamps.
     """
 
@@ -75,6 +79,7 @@ class TrainingService(TrainingServiceServicer):  # type: ignore[misc]  # the stu
         streams: Streams,
         stages: Stages,
         trainer: Asker,
+        find_snapshot: Callable[[str], Snapshot],
         clock: Clock,
     ) -> None:
         self._config = config
@@ -83,6 +88,7 @@ class TrainingService(TrainingServiceServicer):  # type: ignore[misc]  # the stu
         self._streams = streams
         self._stages = stages
         self._trainer = trainer
+        self._find_snapshot = find_snapshot
         self._clock = clock
         self._wishing = threading.Lock()
 
@@ -118,9 +124,23 @@ class TrainingService(TrainingServiceServicer):  # type: ignore[misc]  # the stu
     def ResumeTraining(
         self, request: training_pb.ResumeTrainingRequest, context: grpc.ServicerContext
     ) -> training_pb.ResumeTrainingResponse:
-        """Note the wish to go on."""
-        self._wish(False, "")
+        """Note the wish to go on, and lift the pause that the guard has set."""
+        if self._is_paused_by_guard():
+            self._trainer.ask("resume", ANSWER_SECONDS)
+            with suppress(WrongState):  # there may be no wish beside
+                self._wish(False, "")
+        else:
+            self._wish(False, "")
         return training_pb.ResumeTrainingResponse(training=self.training())
+
+    def RollbackTraining(
+        self, request: training_pb.RollbackTrainingRequest, context: grpc.ServicerContext
+    ) -> training_pb.RollbackTrainingResponse:
+        """Have the trainer go back to a snapshot."""
+        require_note(request.note)
+        snapshot = self._find_snapshot(request.snapshot)
+        done = self._trainer.ask("rollback", ANSWER_SECONDS, name=snapshot.name, note=request.note)
+        return training_pb.RollbackTrainingResponse(rollback=rollback_message(done))
 
     def training(self) -> training_pb.Training:
         """Return the training as it is now."""
@@ -133,6 +153,10 @@ class TrainingService(TrainingServiceServicer):  # type: ignore[misc]  # the stu
         config = self._config()
         reports = read_reports(self._boards, {}, config.service.hang_seconds)
         return state_of(reports, config.round_samples).state in READY_STATES
+
+    def _is_paused_by_guard(self) -> bool:
+        report = self._boards.read("trainer")
+        return report is not None and bool((report.content.get("guard") or {}).get("pause"))
 
     def _wish(self, paused: bool, note: str) -> None:
         with self._wishing:

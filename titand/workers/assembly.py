@@ -137,6 +137,7 @@ def build_selector(around: Surroundings) -> SelectorWorker:
         budgets_of(config),
         config.evaluation.held_out_ratio,
         config.evaluation.held_out_samples,
+        config.evaluation.held_out_rounds,
         config.model.seed + 2,
         around.clock,
     )

@@ -45,19 +45,23 @@ class HeldOut:
     """The held-out samples, and the sweep over them that is under way.
 
     They stay in their arena slots. When there are too many, the class with the most gives one up, at random: so
-    every class that arrives is represented, and old samples make room for new ones.
+    every class that arrives is represented, and old samples make room for new ones. But slowly, whatever the rate of
+    arrivals: what is kept is also the memory by which the guard notices that the model forgets, or is fed garbage.
 
     Args:
         arena: where they lie; those there already are taken over.
         capacity: most samples kept.
         class_count: C.
         generator: of the choice who makes room.
+        rounds: in which as many may be replaced by others of their class as are kept.
     """
 
-    def __init__(self, arena: Arena, capacity: int, class_count: int, generator: random.Random) -> None:
+    def __init__(self, arena: Arena, capacity: int, class_count: int, generator: random.Random, rounds: int) -> None:
         self._arena = arena
         self._capacity = capacity
         self._generator = generator
+        self._per_round = capacity / rounds
+        self._allowed = 0.0
         self._slots: list[list[int]] = [[] for _ in range(class_count)]
         for slot in arena.slots_in(HELD_OUT):
             self._slots[arena.label[slot]].append(slot)
@@ -69,13 +73,24 @@ class HeldOut:
         return sum(map(len, self._slots))
 
     def keep(self, slot: int) -> None:
-        """Put a filled slot aside; one of the fullest class makes room if need be."""
+        """Put a filled slot aside; one of the fullest class makes room if need be, or itself leaves at once."""
         self._arena.state[slot] = HELD_OUT
-        self._slots[self._arena.label[slot]].append(slot)
+        own = self._slots[self._arena.label[slot]]
+        own.append(slot)
         if len(self) > self._capacity:
             fullest = max(self._slots, key=len)
-            leaving = fullest.pop(self._generator.randrange(len(fullest)))
+            if len(fullest) > len(own):
+                leaving = fullest.pop(self._generator.randrange(len(fullest)))
+            elif self._allowed >= 1:
+                self._allowed -= 1
+                leaving = own.pop(self._generator.randrange(len(own)))
+            else:
+                leaving = own.pop()
             self._arena.state[leaving] = RELEASED
+
+    def after_round(self) -> None:
+        """Allow some more to be replaced by others of their class; what is not used up is kept for a tenth of all."""
+        self._allowed = min(self._allowed + self._per_round, max(1.0, self._capacity / 10))
 
     def relabel(self, slot: int, label: int) -> None:
         """Correct the class of one that is kept. A sweep under way goes on, with what it has counted."""

@@ -26,6 +26,7 @@ class SampleReader:
     def __init__(self, arena: Arena, spec: ModelSpec, device: torch.device) -> None:
         self._arena = arena
         self._device = device
+        self.class_count = spec.class_count
         self._preprocess = Preprocess(spec).to(device)
         count = arena.layout.slot_count
         self._raw = torch.frombuffer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -10,6 +12,7 @@ from typing import Any
 from titand.clock import Clock
 from titand.config import with_changes
 from titand.errors import InvalidRequest, StorageError, TitanError
+from titand.learning.gate import Verdict
 from titand.records import Batch, from_plain, to_plain
 from titand.runtime.channels import Channel, ChannelClosed, plain_error
 from titand.runtime.descriptors import Descriptors
@@ -29,6 +32,8 @@ from titand.workers.checkpoints import (
     require_fit,
     sample_fingerprint,
 )
+from titand.workers.gatekeeper import Gate
+from titand.workers.guard import Guard
 from titand.workers.signals import Stop
 from titand.workers.trainer import TrainerWorker
 
@@ -47,40 +52,57 @@ def run_trainer(descriptors: Descriptors, selector: Channel, clock: Clock) -> in
     around.boards.write("trainer", {**known, "state": "starting", "state_since_ns": clock.wall_ns()})
     try:
         worker = build_trainer(around)
-        _begin(around, worker, log)
+        remembered = _begin(around, worker, log)
+        store = SnapshotStore(around.config.snapshot_folder)
+        guard = Guard(around, worker, store, known.get("guard") or remembered, log)
     except TitanError as error:
         failure = {"state": "failed", "state_reason": error.reason, "state_message": str(error)}
         around.boards.write("trainer", {**failure, "state_since_ns": clock.wall_ns()})
         log.error("cannot start", reason=error.reason, message=str(error))
         return os.EX_IOERR if isinstance(error, StorageError) else os.EX_CONFIG  # a disk may recover
     log.info("ready", version=worker.version, model=around.config.model.architecture)
-    return _TrainerLoop(around, worker, selector, stop, log).run()
+    return _TrainerLoop(around, worker, guard, store, selector, stop, log).run()
 
 
-def _begin(around: Surroundings, worker: TrainerWorker, log: Log) -> None:
-    """Publish the first version: the board's own, else the checkpoint's, else the model's initial values."""
+def _begin(around: Surroundings, worker: TrainerWorker, log: Log) -> Mapping[str, Any]:
+    """Publish the first version: the board's own, else the checkpoint's, else the model's initial values.
+
+    Returns:
+        What the guard knew at the checkpoint.
+    """
     if worker.version >= 0:
         log.warning("goes on from the parameters of the last trainer", version=worker.version)
         worker.begin(None, 0)
-        return
+        return {}
     bundle, _ = load_newest(around.config.checkpoint_folder)
     if bundle is None:
         worker.begin(None, 0)
-        return
+        return {}
     facts = facts_of(bundle)
     require_fit(facts, around.config)
     worker.begin(bundle.sections["state"] or None, facts.version)  # none: stopped before there was a model
     if bundle.sections["selector"] and around.memory.read() is None:
         around.memory.write(bytes(bundle.sections["selector"]))
     log.info("goes on from a checkpoint", version=facts.version, generation=bundle.generation, clean=facts.clean)
+    return facts.guard
 
 
 class _TrainerLoop:
     """Takes whatever comes next: a batch, a question of the front, or time for a checkpoint."""
 
-    def __init__(self, around: Surroundings, worker: TrainerWorker, selector: Channel, stop: Stop, log: Log) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        worker: TrainerWorker,
+        guard: Guard,
+        store: SnapshotStore,
+        selector: Channel,
+        stop: Stop,
+        log: Log,
+    ) -> None:
         self._around = around
         self._worker = worker
+        self._guard = guard
         self._selector = selector
         self._front = Channel.of_descriptor(around.descriptors.trainer)
         self._stop = stop
@@ -97,7 +119,7 @@ class _TrainerLoop:
             around.clock,
             with_samples=around.config.ingest.durable,
         )
-        self._snapshots = SnapshotStore(around.config.snapshot_folder)
+        self._snapshots = store
         self._saved_version = worker.version
         self._last_snapshot = self._newest_snapshot()
         self._state, self._state_since_ns = "", 0
@@ -136,6 +158,9 @@ class _TrainerLoop:
             self._report(force=not readable)
 
     def _is_paused(self) -> bool:
+        return self._is_wished_paused() or self._guard.is_pausing
+
+    def _is_wished_paused(self) -> bool:
         wishes = self._around.boards.read("wishes")
         return wishes is not None and bool(wishes.content.get("paused"))
 
@@ -153,11 +178,28 @@ class _TrainerLoop:
             self._worker.stages.record("handover", now - sent)
         self._selector.send(to_plain(self._worker.permit_after(batch)))
         self._set_state("active")
-        self._worker.on_batch(batch, (now - self._idle_since_ns) / 1e9)
+        step = self._worker.on_batch(batch, (now - self._idle_since_ns) / 1e9)
         self._idle_since_ns = self._clock.monotonic_ns()
         every = self._config.storage.snapshot_rounds
-        if every and self._worker.version % every == 0:
-            self._try_snapshot("")
+        if self._guard.watch(batch, step):
+            self._settle_rollback()
+        elif every and self._worker.version % every == 0:
+            self._look(is_snapshot_due=True)
+        elif self._guard.is_due:
+            self._look(is_snapshot_due=False)
+
+    def _look(self, is_snapshot_due: bool) -> None:
+        """Compare with the best snapshot, and take what is due, or the first, or clearly better."""
+        gate = self._guard.look()
+        if gate.verdict is Verdict.FAILED and self._guard.fail(gate):
+            self._settle_rollback()
+        elif is_snapshot_due or (gate.verdict is Verdict.PROMOTED and gate.is_clearly_better):
+            self._try_snapshot("" if is_snapshot_due else "the best so far", gate)
+
+    def _settle_rollback(self) -> None:
+        """Let it survive us, then the whole service."""
+        self._report(force=True)
+        self._write_checkpoint(clean=False)
 
     # ---- the front's questions
 
@@ -180,14 +222,21 @@ class _TrainerLoop:
         if verb == "wake":
             return {}
         if verb == "snapshot":
-            return {"name": self._snapshot(str(message.get("note", ""))).name}
+            return {"name": self._snapshot(str(message.get("note", "")), self._guard.look()).name}
+        if verb == "rollback":
+            done = self._guard.roll_back(str(message["name"]), str(message.get("note", "")))
+            self._settle_rollback()
+            return dict(done)
+        if verb == "resume":
+            self._guard.resume()
+            return {}
         raise InvalidRequest("UNKNOWN_VERB", f"The trainer does not know '{verb}'.")
 
     # ---- what is kept
 
-    def _try_snapshot(self, note: str) -> None:
+    def _try_snapshot(self, note: str, gate: Gate) -> None:
         try:
-            self._snapshot(note)
+            self._snapshot(note, gate)
         except TitanError as error:
             if self._snapshot_trouble is None:
                 self._snapshot_trouble_ns = self._clock.wall_ns()
@@ -202,7 +251,7 @@ class _TrainerLoop:
             return ""
         return page.snapshots[0].name if page.snapshots else ""
 
-    def _snapshot(self, note: str) -> Snapshot:
+    def _snapshot(self, note: str, gate: Gate) -> Snapshot:
         tensors = self._worker.model_tensors()
         size = sum(len(tensor.data) for tensor in tensors.values())
         with self._worker.stages.timed("snapshot"):
@@ -211,33 +260,39 @@ class _TrainerLoop:
                 encode_tensors(tensors),
                 model=self._config.model_spec,
                 create_time_ns=self._clock.wall_ns(),
-                metrics=self._metrics(),
+                metrics=self._metrics(gate),
+                gate=gate.to_plain(),
                 parent=self._last_snapshot,
                 note=note,
                 expected_bytes=size,
             )
         self._checkpoints.count(snapshot.size_bytes)
+        if gate.verdict is Verdict.PROMOTED:
+            self._guard.promote(snapshot.name)
         self._snapshots.keep_newest(self._config.storage.keep_snapshots)
         self._last_snapshot = snapshot.name
         self._snapshot_trouble = None
         self._log.info("snapshot", name=snapshot.name, round=snapshot.round, bytes=snapshot.size_bytes)
+        if gate.verdict is Verdict.FAILED and self._guard.fail(gate):
+            self._settle_rollback()
         return snapshot
 
-    def _metrics(self) -> dict[str, float]:
+    def _metrics(self, gate: Gate) -> dict[str, float]:
         report = self._around.boards.read("selector")
         evaluation = report.content.get("evaluation", {}) if report is not None else {}
-        names = {
-            "accuracy": "held_out_accuracy",
-            "accuracy_margin": "held_out_accuracy_margin",
-            "sample_count": "held_out_samples",
-            "loss": "held_out_loss",
-            "version": "evaluated_version",
-            "prequential_accuracy": "prequential_accuracy",
+        held_out = gate.held_out.result
+        low, high = held_out.interval
+        known = {
+            "held_out_accuracy": held_out.accuracy,
+            "held_out_accuracy_margin": (high - low) / 2 if held_out.sample_count else None,
+            "held_out_samples": held_out.sample_count,
+            "held_out_loss": held_out.loss,
+            "golden_accuracy": gate.golden.result.accuracy if gate.golden is not None else None,
+            "evaluated_version": gate.round,
+            "prequential_accuracy": evaluation.get("prequential_accuracy"),
+            "last_round_loss": self._worker.last_round.get("loss"),
         }
-        metrics = {names[key]: float(value) for key, value in evaluation.items() if key in names and value is not None}
-        if (loss := self._worker.last_round.get("loss")) is not None:
-            metrics["last_round_loss"] = loss
-        return metrics
+        return {name: float(value) for name, value in known.items() if value is not None and math.isfinite(value)}
 
     def _keep(self) -> None:
         is_behind = self._worker.version > self._saved_version
@@ -261,8 +316,9 @@ class _TrainerLoop:
     def _write_checkpoint(self, clean: bool) -> bool:
         config = self._around.config
         facts = CheckpointFacts(
-            self._worker.version, model_fingerprint(config), sample_fingerprint(config), self._is_paused(), clean
+            self._worker.version, model_fingerprint(config), sample_fingerprint(config), self._is_wished_paused(), clean
         )
+        facts = dataclasses.replace(facts, guard=self._guard.to_plain())
         with self._worker.stages.timed("checkpoint"):
             written = self._checkpoints.write(facts, self._worker.state(), self._around.memory.read())
         if written:
@@ -298,6 +354,7 @@ class _TrainerLoop:
             "written_today_bytes": self._checkpoints.written_today_bytes,
             **({"checkpoint": self._checkpoints.newest} if self._checkpoints.newest else {}),
             "checkpoint_interval_seconds": self._checkpoints.interval_seconds,
+            "guard": self._guard.to_plain(),
             "health": self._health(),
             **self._worker.report(),
         }
@@ -318,7 +375,7 @@ class _TrainerLoop:
         if count := self._worker.refused_updates:
             text = f"{count} updates were not finite and left out. Lower training.learning_rate."
             items.append(_health_item("UPDATE_NOT_FINITE", "warning", text))
-        return items
+        return items + self._guard.health()
 
     def _take_settings(self) -> None:
         report = self._around.boards.read("settings")
@@ -326,6 +383,7 @@ class _TrainerLoop:
             self._settings_ns = report.written_ns
             self._config = with_changes(self._around.config, report.content)
             self._checkpoints.least_seconds = self._config.storage.checkpoint_seconds
+            self._guard.config = self._config.guard
             self._log.level = self._config.service.log_level
 
 

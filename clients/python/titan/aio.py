@@ -16,7 +16,18 @@ from titan.address import Addresses
 from titan.async_pusher import AsyncPusher
 from titan.client import CLOSE_SECONDS, log
 from titan.errors import TimedOut, TitanError
-from titan.records import Export, PushTotals, Refusal, Sample, Snapshot, Telemetry, TensorSpec, Training
+from titan.records import (
+    Export,
+    PushTotals,
+    Refusal,
+    Rollback,
+    Sample,
+    Snapshot,
+    SuspectSample,
+    Telemetry,
+    TensorSpec,
+    Training,
+)
 from titan.refusals import Refusals
 from titan.rpc import CHANNEL_OPTIONS, from_call
 from titan.stream import new_stream
@@ -157,9 +168,17 @@ class AsyncClient:
         """Go on with the training."""
         return await self._ask(calls.resume())
 
+    async def rollback(self, snapshot: str = "best", note: str = "") -> Rollback:
+        """Let the next round begin from the parameters of a snapshot: "best", "latest", a round number, a full name."""
+        return await self._ask(calls.rollback(snapshot, note))
+
     async def sample(self, number: int) -> Sample:
         """Return one sample's fate; `number_of` tells its number."""
         return await self._ask(calls.sample(number))
+
+    async def suspects(self, most: int = 0) -> list[SuspectSample]:
+        """Return samples whose labels look wrong, the most suspicious first; 0 means all that are kept."""
+        return await self._ask(calls.suspects(most))
 
     # ---- snapshots -------------------------------------------------------------------------------------------
 
@@ -172,7 +191,7 @@ class AsyncClient:
         return found
 
     async def snapshot(self, name: str = "latest") -> Snapshot:
-        """Return one snapshot: "latest", a round number, or a full name."""
+        """Return one snapshot: "latest", "best", a round number, or a full name."""
         return await self._ask(calls.snapshot(name))
 
     async def create_snapshot(self, note: str = "") -> Snapshot:

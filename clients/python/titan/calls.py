@@ -53,6 +53,17 @@ def sample(number: int) -> Call[records.Sample]:
     return Call(_samples("GetSample"), request, sample_service_pb2.Sample, _reader(records.Sample))
 
 
+def suspects(most: int) -> Call[list[records.SuspectSample]]:
+    """List samples whose labels look wrong."""
+    pb = sample_service_pb2
+
+    def read(page: pb.ListSuspectSamplesResponse) -> list[records.SuspectSample]:
+        return [record(records.SuspectSample, each) for each in page.suspects]
+
+    request = pb.ListSuspectSamplesRequest(page_size=most)
+    return Call(_samples("ListSuspectSamples"), request, pb.ListSuspectSamplesResponse, read)
+
+
 def label(numbers: Iterable[Any], labels: Iterable[Any]) -> Iterator[Call[list[str]]]:
     """Label samples, some with each call."""
     pb = sample_service_pb2
@@ -91,6 +102,15 @@ def resume() -> Call[records.Training]:
     pb = training_service_pb2
     request, read = pb.ResumeTrainingRequest(), _reader(records.Training, "training")
     return Call(_training("ResumeTraining"), request, pb.ResumeTrainingResponse, read, is_admin=True)
+
+
+def rollback(snapshot: str, note: str) -> Call[records.Rollback]:
+    """Go back to a snapshot."""
+    pb = training_service_pb2
+    request = pb.RollbackTrainingRequest(snapshot=snapshot_name(snapshot), note=note)
+    read = _reader(records.Rollback, "rollback")
+    method = _training("RollbackTraining")
+    return Call(method, request, pb.RollbackTrainingResponse, read, is_admin=True, timeout_seconds=60.0)
 
 
 # ---- snapshots -----------------------------------------------------------------------------------------------

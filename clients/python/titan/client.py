@@ -15,7 +15,18 @@ import grpc
 from titan import calls
 from titan.address import Addresses
 from titan.errors import TimedOut, TitanError
-from titan.records import Export, PushTotals, Refusal, Sample, Snapshot, Telemetry, TensorSpec, Training
+from titan.records import (
+    Export,
+    PushTotals,
+    Refusal,
+    Rollback,
+    Sample,
+    Snapshot,
+    SuspectSample,
+    Telemetry,
+    TensorSpec,
+    Training,
+)
 from titan.refusals import Refusals
 from titan.rpc import CHANNEL_OPTIONS, from_call
 
@@ -225,9 +236,17 @@ class Client:
         """Go on with the training."""
         return self._ask(calls.resume())
 
+    def rollback(self, snapshot: str = "best", note: str = "") -> Rollback:
+        """Let the next round begin from the parameters of a snapshot: "best", "latest", a round number, a full name."""
+        return self._ask(calls.rollback(snapshot, note))
+
     def sample(self, number: int) -> Sample:
         """Return one sample's fate; `number_of` tells its number."""
         return self._ask(calls.sample(number))
+
+    def suspects(self, most: int = 0) -> list[SuspectSample]:
+        """Return samples whose labels look wrong, the most suspicious first; 0 means all that are kept."""
+        return self._ask(calls.suspects(most))
 
     # ---- snapshots -------------------------------------------------------------------------------------------
 
@@ -240,7 +259,7 @@ class Client:
         return found
 
     def snapshot(self, name: str = "latest") -> Snapshot:
-        """Return one snapshot: "latest", a round number, or a full name."""
+        """Return one snapshot: "latest", "best", a round number, or a full name."""
         return self._ask(calls.snapshot(name))
 
     def create_snapshot(self, note: str = "") -> Snapshot:

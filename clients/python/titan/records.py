@@ -110,6 +110,27 @@ class Sample:
     accept_time: datetime | None
 
 
+@dataclass(frozen=True)
+class SuspectSample:
+    """A sample whose label looks wrong, or that another one repeats.
+
+    Attributes:
+        score: how suspicious, in nats.
+        suggested_label: the class id that it should perhaps have; None where there is no better one.
+        reasons: "label_disagrees", "high_loss", "far_from_class", "near_duplicate".
+        explanation: the same for people, one line.
+        duplicate_of: the sample that it repeats; "" for other reasons.
+    """
+
+    name: str
+    label: int
+    score: float
+    suggested_label: int | None
+    reasons: tuple[str, ...]
+    explanation: str
+    duplicate_of: str
+
+
 # ---- training ------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +279,87 @@ class Evaluation:
     prequential_accuracy: float | None
     loss: float | None
     class_accuracies: tuple[float, ...]
+    confusions: tuple[Confusion, ...] = ()
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Samples of one class that were taken for another."""
+
+    label: int
+    predicted: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a model answered some samples, and the best snapshot the same; no difference where there was no best.
+
+    Attributes:
+        class_counts: samples of each class.
+        correct_counts: of these, named correctly.
+        confusions: what was taken for what, the most frequent first.
+        better_count: samples that only the judged model names correctly.
+        worse_count: samples that only the best snapshot names correctly.
+        difference: accuracy minus that of the best, with the ends of its 95 % interval below.
+    """
+
+    class_counts: tuple[int, ...]
+    correct_counts: tuple[int, ...]
+    confusions: tuple[Confusion, ...]
+    loss: float
+    better_count: int
+    worse_count: int
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share named correctly."""
+        return sum(self.correct_counts) / sum(self.class_counts) if sum(self.class_counts) else None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A comparison with the best snapshot; verdict is "promoted", "kept", "failed" or "unjudged"."""
+
+    verdict: str
+    message: str
+    round_number: int
+    best: str
+    held_out: Comparison | None
+    golden: Comparison | None
+    judge_time: datetime | None
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A return to earlier parameters.
+
+    Attributes:
+        round_number: the first round that begins from them.
+        source: "snapshots/r00000421", "checkpoint" or "initial".
+        reason: GATE_FAILED, UPDATES_NOT_FINITE, LOSS_DIVERGED or REQUESTED.
+    """
+
+    round_number: int
+    source: str
+    reason: str
+    message: str
+    rollback_time: datetime | None
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What keeps the model from getting worse unnoticed."""
+
+    best: str
+    last_gate: Gate | None
+    look_count: int
+    automatic_rollback_count: int
+    last_rollback: Rollback | None
+    rate_factor: float
 
 
 @dataclass(frozen=True)
@@ -321,6 +423,7 @@ class Training:
     streams: tuple[PushStream, ...]
     last_snapshot: str
     read_time: datetime | None
+    guard: Guard | None = None
 
 
 # ---- snapshots -----------------------------------------------------------------------------------------------
@@ -351,6 +454,7 @@ class Snapshot:
     parent: str
     titand_version: str
     manifest_json: str
+    gate: Gate | None = None
 
     def has_file(self, format: str) -> bool:
         """Whether the file of a format is ready."""

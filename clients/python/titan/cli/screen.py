@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 
 from titan.cli.words import UNKNOWN, count, decimal, ratio, seconds, since, size
-from titan.records import HealthItem, Measurement, SampleLedger, Selection, Telemetry, Training
+from titan.records import Guard, HealthItem, Measurement, SampleLedger, Selection, Telemetry, Training
 
 COLUMNS = 100
 HEALTH_LINES = 3
@@ -31,7 +31,7 @@ def screen(training: Training, telemetry: Telemetry | None, address: str) -> lis
         f"POWER      {_power(telemetry)}",
         f"MEMORY     {_memory(training, telemetry)}",
         f"DISK       {_disk(training)}",
-        f"SNAPSHOT   {training.last_snapshot or 'none yet'}",
+        f"SNAPSHOT   {training.last_snapshot or 'none yet'}{_guard(training.guard)}",
         *_health(training),
     ]
     return [line if len(line) <= COLUMNS else line[: COLUMNS - 3] + "..." for line in lines]
@@ -130,6 +130,13 @@ def _labels(selection: Selection | None, ledger: SampleLedger | None) -> str:
     if selection is not None and selection.weight_exponent is not None:
         parts.append(f"sample weights to the power {selection.weight_exponent:.2g}")
     return "   ".join(parts) or UNKNOWN
+
+
+def _guard(guard: Guard | None) -> str:
+    """Return which snapshot is the best, and when the parameters were rolled back last."""
+    best = "" if guard is None or not guard.best else f"   best {guard.best.removeprefix('snapshots/')}"
+    last = None if guard is None else guard.last_rollback
+    return best + ("" if last is None else f"   rolled back before round {last.round_number:,}: {last.reason}")
 
 
 def _margin(half_width: float | None, digits: int) -> str:

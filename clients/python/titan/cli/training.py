@@ -1,4 +1,4 @@
-"""titanctl pause, titanctl resume."""
+"""titanctl pause, titanctl resume, titanctl rollback."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
     pausing.set_defaults(run=_pause)
     resuming = verbs.add_parser("resume", parents=[everywhere], help="go on with the training")
     resuming.set_defaults(run=_resume)
+    returning = verbs.add_parser("rollback", parents=[everywhere], help="go back to the parameters of a snapshot")
+    returning.add_argument("snapshot", nargs="?", default="best", help="'best', 'latest', a round number or a name")
+    returning.add_argument("--note", default="", help="why, for people who read the status")
+    returning.set_defaults(run=_rollback)
 
 
 def _pause(args: argparse.Namespace, output: Output) -> int:
@@ -28,3 +32,9 @@ def _resume(args: argparse.Namespace, output: Output) -> int:
     with client(args) as titan:
         training = titan.resume()
     return output.result(training, lambda: training.state_message)
+
+
+def _rollback(args: argparse.Namespace, output: Output) -> int:
+    with client(args) as titan:
+        rollback = titan.rollback(args.snapshot, args.note)
+    return output.result(rollback, lambda: f"round {rollback.round_number:,} begins from {rollback.source}")
