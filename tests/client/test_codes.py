@@ -33,6 +33,12 @@ def test_every_code_in_the_sources_has_a_page():
     assert codes - GRPC_STATUSES - CODES.keys() == set(), "write their pages in clients/python/titan/codes/"
 
 
+def test_every_health_code_of_one_word_has_a_page_too():
+    shown = re.compile(r"""(?:"code": |_item\()"([A-Z]+)\"""")
+    codes = {code for source in SOURCES for code in shown.findall(source.read_text(encoding="utf-8"))}
+    assert codes - CODES.keys() == set()
+
+
 def test_every_page_is_of_a_code_in_the_sources():
     assert CODES.keys() - SAID == set()
 

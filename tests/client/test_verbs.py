@@ -36,6 +36,7 @@ VERBS = {
     "pause": (1, "PauseTraining", lambda client: client.pause("hot"), {"note": "hot"}),
     "resume": (1, "ResumeTraining", lambda client: client.resume(), {}),
     "sample": (0, "GetSample", lambda client: client.sample(7), {"name": "samples/7"}),
+    "suspects": (0, "ListSuspectSamples", lambda client: client.suspects(5), {"page_size": 5}),
     "label": (0, "LabelSamples", lambda client: client.label([7, 9], [2, 0]), {"numbers": [7, 9], "labels": [2, 0]}),
     "snapshot": (0, "GetSnapshot", lambda client: client.snapshot("421"), {"name": "snapshots/r00000421"}),
     "latest": (0, "GetSnapshot", lambda client: client.snapshot(), {"name": "snapshots/latest"}),
@@ -48,6 +49,9 @@ ANSWERS = {
     "PauseTraining": training_service_pb2.PauseTrainingResponse(training=training(state="STATE_PAUSED")),
     "ResumeTraining": training_service_pb2.ResumeTrainingResponse(training=training(state="STATE_ACTIVE")),
     "GetSample": sample_service_pb2.Sample(name="samples/7", fate="FATE_TRAINED"),
+    "ListSuspectSamples": sample_service_pb2.ListSuspectSamplesResponse(
+        suspects=[{"name": "samples/7", "reasons": ["REASON_HIGH_LOSS", "REASON_FAR_FROM_CLASS"]}]
+    ),
     "LabelSamples": sample_service_pb2.LabelSamplesResponse(outcomes=["OUTCOME_JOINED", "OUTCOME_TOO_LATE"]),
     "GetSnapshot": snapshot(421),
     "CreateSnapshot": snapshot_service_pb2.CreateSnapshotResponse(snapshot=snapshot(422)),
@@ -59,6 +63,7 @@ RESULTS = {
     "PauseTraining": lambda found: found.state == "paused",
     "ResumeTraining": lambda found: found.state == "active",
     "GetSample": lambda found: found.fate == "trained",
+    "ListSuspectSamples": lambda found: found[0].reasons == ("high_loss", "far_from_class"),
     "LabelSamples": lambda found: found == ["joined", "too_late"],
     "GetSnapshot": lambda found: found.round_number == 421,
     "CreateSnapshot": lambda found: found.name == "snapshots/r00000422",

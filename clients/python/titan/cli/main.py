@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from titan.cli import explain, export, label, push, sample, snapshots, status, telemetry, training, watch
+from titan.cli import explain, export, label, push, sample, snapshots, status, suspects, telemetry, training, watch
 from titan.cli.output import FAILED, MISUSED, UNREACHABLE, Misused, Output
 from titan.errors import TitanError, Unreachable
 
-VERBS = (status, watch, push, label, training, snapshots, export, telemetry, sample, explain)
+VERBS = (status, watch, push, label, training, snapshots, export, telemetry, sample, suspects, explain)
 INTERRUPTED = 130  # what shells expect of Ctrl-C
 
 

@@ -2,12 +2,18 @@
 
 from titan.codes.code import Code
 
+_GOES_BACK = (
+    "Goes back to the best snapshot, or failing that to the last checkpoint, with a learning rate lowered by"
+    " guard.rollback_rate_factor; only tells if guard.rollback_limit is 0."
+)
+
 CODES = (
     Code(
         "NOT_DURABLE",
         "error",
         "The newest checkpoint could not be written, so a crash of the whole service would go back to the one before."
-        " The message says since when, why, and how much room is missing.",
+        " The message says since when, why, and how much room is missing. With ingest.durable the same code says that"
+        " the log of samples fails: they are taken, and survive the death of any process, but not of the machine.",
         "Serves and trains on. It tries again after 1, 3, 10, 30, 100 and 300 seconds, then as often as checkpoints"
         " are written anyway, each time in a new file. The item goes when one succeeds.",
         "Do what the message says: free space, look for disk errors, or move service.state_directory. An orderly stop"
@@ -83,14 +89,63 @@ CODES = (
         "LOSS_DIVERGED",
         "error",
         "For 50 rounds in a row the loss was twice what a model costs that knows nothing.",
-        "Goes back to earlier parameters, as the guard's settings say, and trains on with a lower learning rate.",
+        _GOES_BACK,
         "Lower training.learning_rate. Right after labels changed their meaning, give it time.",
     ),
     Code(
         "UPDATES_NOT_FINITE",
         "error",
         "Three updates in a row were NaN or infinite: the parameters themselves are to blame.",
-        "Goes back to earlier parameters, as the guard's settings say, and trains on with a lower learning rate.",
+        _GOES_BACK,
         "Lower training.learning_rate; check that inputs are normalised (model.input.scale, mean, std).",
+    ),
+    Code(
+        "GATE_FAILED",
+        "warning",
+        "Held-out samples say that the model is worse than the best snapshot, by more than guard.margin.",
+        "Goes back to the best snapshot; only tells if guard.rollback_limit is 0.",
+        "Look at what is pushed: wrong labels, a sensor that changed, or one class only. `titanctl samples suspect`.",
+    ),
+    Code(
+        "MODEL_ROLLED_BACK",
+        "warning",
+        "The parameters were set back to earlier ones; the message says which, and why.",
+        "Trains on from there. After guard.rollback_limit times in a row it pauses, and the item becomes an error.",
+        "Look at what is pushed, and at training.learning_rate; `titanctl resume` ends the pause.",
+    ),
+    Code(
+        "ROLLED_BACK_REPEATEDLY",
+        "error",
+        "The model was rolled back guard.rollback_limit times in a row, and that has not helped.",
+        "Pauses the training; samples are taken as long as there is room.",
+        "Look at what is pushed, and at training.learning_rate; then `titanctl resume`.",
+    ),
+    Code(
+        "REQUESTED",
+        "info",
+        "Somebody had the parameters set back to a snapshot.",
+        "Trains on from there.",
+        "Nothing.",
+    ),
+    Code(
+        "SAMPLES_LOST",
+        "warning",
+        "All processes ended at once, and samples that came after the last checkpoint are gone; the ledger counts them.",
+        "Goes on from the last checkpoint.",
+        "ingest.durable = true keeps every acknowledged sample.",
+    ),
+    Code(
+        "REPLAYING",
+        "warning",
+        "The daemon has just started, and samples come back out of the log as room comes.",
+        "Lets streams wait until they are back.",
+        "Wait; a paused training leaves no room for them.",
+    ),
+    Code(
+        "LOG_SET_ASIDE",
+        "error",
+        "The log that makes samples durable did not match its own checksums at the start.",
+        "Renamed it to `....broken-N`; what was in it and in no checkpoint is lost.",
+        "Look for disk errors in the kernel log. The file may be deleted, or kept for a report.",
     ),
 )
