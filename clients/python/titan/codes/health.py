@@ -130,7 +130,7 @@ CODES = (
     Code(
         "SAMPLES_LOST",
         "warning",
-        "All processes ended at once, and samples that came after the last checkpoint are gone; the ledger counts them.",
+        "All processes ended at once; samples that came after the last checkpoint are gone. The ledger counts them.",
         "Goes on from the last checkpoint.",
         "ingest.durable = true keeps every acknowledged sample.",
     ),
