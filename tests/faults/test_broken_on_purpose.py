@@ -1,0 +1,161 @@
+"""titand with one step left out: a test has to turn red, or it is no test of that step.
+
+Each row changes a copy of the sources by a few words and runs the test that is to notice. A row whose words are not in
+the source any more fails: then the step is somewhere else, and so has the row to be.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("titand", "clients", "tests", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Break:
+    """A way to break titand.
+
+    Attributes:
+        what: is left out.
+        file: in which.
+        old, new: words of it, and what stands there instead.
+        test: that must fail.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+POWER = "tests/faults/test_power_cuts.py::test_a_power_cut"
+STEPS = "tests/faults/test_crash_points.py"
+DAMAGE = "tests/faults/test_damaged_files.py"
+FLAKY = "tests/faults/test_flaky_disks.py"
+
+BREAKS = [
+    Break(
+        "no fsync of the folder",
+        "titand/storage/files.py",
+        "        os.fsync(descriptor)\n    finally",
+        "        pass\n    finally",
+        POWER,
+    ),
+    Break(
+        "no fsync of the file",
+        "titand/storage/files.py",
+        "        os.fsync(file.fileno())\n",
+        "",
+        POWER,
+    ),
+    # ext4 writes the bytes before it commits a name, unless somebody else's fsync comes between: no cut shows it.
+    Break(
+        "the rename before the fsync",
+        "titand/storage/files.py",
+        "        file.flush()\n        os.fsync(file.fileno())\n",
+        "        file.flush()\n        final = path.with_name(path.name[1 : -len(PARTIAL)])\n"
+        "        os.replace(path, final)\n        os.fsync(file.fileno())\n        os.link(final, path)\n",
+        "tests/storage/test_files.py::test_the_bytes_are_durable_before_the_name",
+    ),
+    Break(
+        "no hash of a checkpoint",
+        "titand/storage/bundles.py",
+        "hashlib.sha256(body).digest() == digest",
+        "True",
+        f"{DAMAGE}::test_of_three_hundred",
+    ),
+    Break(
+        "no hash of a snapshot",
+        "titand/storage/snapshots.py",
+        "if digest_rest(opened) != _expected(snapshot, file):",
+        "if False:",
+        f"{DAMAGE}::test_of_two_hundred_damaged_snapshots",
+    ),
+    Break(
+        "no reading back",
+        "titand/storage/files.py",
+        "if _read_back(temporary) != written:",
+        "if False:",
+        f"{STEPS}::test_a_write_that_claims_success",
+    ),
+    Break(
+        "the old file is written over",
+        "titand/storage/files.py",
+        '    temporary = path.with_name(f".{path.name}{PARTIAL}")\n',
+        "    temporary = path\n",
+        f"{STEPS}::test_a_kill_or_an_error",
+    ),
+    Break(
+        "only the newest generation is kept",
+        "titand/storage/bundles.py",
+        "keep: int = 2",
+        "keep: int = 1",
+        f"{STEPS}::test_a_kill_or_an_error",
+    ),
+    Break(
+        "a damaged checkpoint is deleted",
+        "titand/storage/bundles.py",
+        "        path.rename(target)\n",
+        "        path.unlink()\n",
+        f"{DAMAGE}::test_of_three_hundred",
+    ),
+    Break(
+        "what cannot be read is set aside, even when nothing can be read",
+        "titand/storage/bundles.py",
+        "        if found is None and unreadable is not None:\n            raise unreadable\n",
+        "",
+        FLAKY,
+    ),
+    Break(
+        "no flush of the log of samples",
+        "titand/storage/ring_log.py",
+        "                with refusals_of(self.path):\n                    os.fdatasync(self._descriptor)\n",
+        "                pass\n",
+        POWER,
+    ),
+    Break(
+        "no checksum of a logged sample",
+        "titand/storage/ring_log.py",
+        "!= checksum:\n            return None",
+        "!= checksum and False:\n            return None",
+        f"{DAMAGE}::test_of_two_hundred_damaged_logs",
+    ),
+    Break(
+        "the log of samples is read from memory",
+        "titand/storage/ring_log.py",
+        "        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)\n",
+        "",
+        FLAKY,
+    ),
+]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.what)
+def test_what_is_broken_turns_a_test_red(tmp_path, tally, broken):
+    for name in COPIED:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
+    path = tmp_path / broken.file
+    text = path.read_text()
+    assert text.count(broken.old) == 1, f"{broken.file} has changed: say anew how to break it"
+    file, _, name = broken.test.partition("::")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", file, *(("-k", name) if name else ())]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{tmp_path / 'clients/python'}"}
+
+    path.write_text(text.replace(broken.old, broken.new))
+
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    if " skipped" in done.stdout and " failed" not in done.stdout:
+        pytest.skip(f"that test is skipped here: {done.stdout}")
+    assert done.returncode == 1, f"no test has noticed: {broken.what}\n{done.stdout}{done.stderr}"
+    tally["steps left out on purpose, and noticed"] += 1
