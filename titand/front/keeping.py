@@ -7,10 +7,13 @@ from typing import Any
 
 import grpc
 
+from titand.clock import Clock
 from titand.errors import WorkerDown
+from titand.front.high_water import HighWater
 from titand.front.sample_log import SampleLog
 from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
+from titand.runtime.log_records import CORRECTED
 
 ROOM_SECONDS = 0.01  # between two looks for free slots
 LOOK_SECONDS = 0.1  # between two looks at whether who waits is still there
@@ -22,13 +25,19 @@ class Keeping:
     Args:
         ledger: into which the changes are made again.
         samples: the log.
+        marks: how far numbers were given.
+        clock: stamps.
         log: lines for people.
     """
 
-    def __init__(self, ledger: Ledger, samples: SampleLog, log: Log) -> None:
+    def __init__(self, ledger: Ledger, samples: SampleLog, marks: HighWater, clock: Clock, log: Log) -> None:
         self._ledger = ledger
         self._samples = samples
+        self._marks = marks
+        self._clock = clock
         self._log = log
+        self._lost: list[dict[str, Any]] = []
+        self._waits_for_room = False
         self._replayed = threading.Event()
         self._stopping = threading.Event()
         self._replaying = threading.Thread(target=self._replay, name="replay", daemon=True)
@@ -39,9 +48,10 @@ class Keeping:
         self._replaying.start()
 
     def stop(self) -> None:
-        """Put nothing more back: it stays in the log."""
+        """Put nothing more back: it stays in the log. No number is given any more."""
         self._stopping.set()
         self._replaying.join()
+        self._ledger.end_marks()
 
     def wait_for_replay(self, context: grpc.ServicerContext) -> None:
         """Return when everything is put back: only then it is known where each stream stands.
@@ -70,21 +80,45 @@ class Keeping:
 
     def health(self) -> list[dict[str, Any]]:
         """Return what people should know."""
-        items = self._samples.health()
-        if not self._replayed.is_set():
+        items = [*self._samples.health(), *self._lost]
+        if self._waits_for_room and not self._replayed.is_set():
             text = "Samples come back from the log as room comes; streams wait. See SAMPLES in titanctl status."
             items = [*items, {"code": "REPLAYING", "severity": "warning", "message": text, "since_ns": 0}]
         return items
 
     def _replay(self) -> None:
         known = self._ledger.logged
+        corrections: dict[int, int] = {}
+        for sequence, record in self._samples.records():
+            if sequence > known and record.kind == CORRECTED:
+                corrections.update(zip(record.columns.times, record.columns.labels, strict=True))
+        self._ledger.begin_replay(corrections)
         for sequence, record in self._samples.records():
             while not self._ledger.replay(sequence, record):
+                self._waits_for_room = True
                 if self._stopping.wait(ROOM_SECONDS):
                     return
             if sequence > known:
                 self._samples.replayed_count += record.sample_count
-        self._ledger.end_replay(self._samples.newest_sequence)
+        self._settle()
         if self._samples.replayed_count:
             self._log.info("samples are back from the log", count=self._samples.replayed_count)
         self._replayed.set()
+
+    def _settle(self) -> None:
+        """Count what was accepted and has not come back."""
+        known = self._marks.reached()
+        reached = (known.shed, known.rejected, known.accepted) if known is not None else (0, 0, 0)
+        lost = self._ledger.end_replay(self._samples.newest_sequence, reached)
+        self._ledger.begin_marks(self._marks)
+        if known is None or not lost:
+            return
+        bound = "" if known.is_exact else "At most "
+        self._log.warning("samples are lost", count=lost, exact=known.is_exact)
+        text = (
+            f"{bound}{lost:,} samples that came after the last checkpoint are lost with the end of all processes."
+            " ingest.durable = true keeps every one."
+        )
+        self._lost = [
+            {"code": "SAMPLES_LOST", "severity": "warning", "message": text, "since_ns": self._clock.wall_ns()}
+        ]

@@ -99,7 +99,7 @@ class SampleLog:
     # ---- what the ledger and the streams call
 
     def append(self, sequence: int, parts: Sequence[Buffer], with_samples: bool) -> bool:
-        """See `titand.runtime.ledger.RecordLog`."""
+        """See `titand.runtime.keepers.RecordLog`."""
         with self._lock:
             self._newest = sequence
             if self._ring is None:

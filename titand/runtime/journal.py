@@ -63,6 +63,18 @@ class Journal:
         self._arena.journal[0] = 1
         self._redo()
 
+    def give_place(self, stream_id: str, in_use: frozenset[int]) -> int:
+        """Give a stream the place that is needed least, and return it.
+
+        Raises:
+            LookupError: every place is in use.
+        """
+        place = self._streams.least_needed(in_use)
+        self._streams.name(place, "")  # first nobody's, then empty, then the new one's
+        self.commit(list(self._arena.counters), [], FREE, place, StreamPosition())
+        self._streams.name(place, stream_id)
+        return place
+
     def _redo(self) -> None:
         arena, journal = self._arena, self._arena.journal
         valid, new_state, run_count, stream = _HEAD.unpack(journal[: _HEAD.size])

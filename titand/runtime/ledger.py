@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from titand.clock import Clock
 from titand.errors import Overloaded
@@ -23,7 +23,6 @@ from titand.runtime.arena import EXPIRED, FATE_COUNT, FILLED, FREE, PENDING_LABE
 from titand.runtime.counters import (
     ACCEPTED,
     LOGGED,
-    LOST,
     ORPHAN_LABELS,
     PUSHED,
     REJECTED,
@@ -32,18 +31,20 @@ from titand.runtime.counters import (
     counts_of,
 )
 from titand.runtime.journal import Journal
+from titand.runtime.keepers import Marks, RecordLog
 from titand.runtime.log_records import (
     ADMITTED,
+    CORRECTED,
     LABELLED,
     NO_COLUMNS,
     PENDING,
     REFUSED,
-    Buffer,
     Columns,
     DoorCounts,
     LogRecord,
 )
 from titand.runtime.pending import PendingLabels
+from titand.runtime.replay import Replay
 from titand.runtime.slots import Slots
 from titand.runtime.stream_table import StreamPosition, StreamTable
 
@@ -70,13 +71,6 @@ class Place(NamedTuple):
     slot: int
     state: int
     label: int
-
-
-class RecordLog(Protocol):
-    """Where changes are written down before they are made; see `titand/front/sample_log.py`."""
-
-    def append(self, sequence: int, parts: Sequence[Buffer], with_samples: bool) -> bool:
-        """Take a record; False when there is no room. Small ones without samples find room when others do not."""
 
 
 class Ledger:
@@ -106,11 +100,13 @@ class Ledger:
         self._clock = clock
         self._streams = StreamTable(arena.streams)
         self._log = log
+        self._marks: Marks | None = None
         self._lock = threading.Lock()
         self.is_log_full = False
         self._journal = Journal(arena, self._streams, clock)
         self._slots = Slots(arena, self._journal)
         self._pending = PendingLabels(arena, pending_count or 1 + arena.layout.slot_count // _PENDING_SHARE, clock)
+        self._replay = Replay(arena, filled, self._streams, self._journal, self._slots, self._pending)
         if FILLED in bytes(arena.state):  # a predecessor may have died before it could say so
             os.eventfd_write(filled, 1)
 
@@ -164,7 +160,7 @@ class Ledger:
         """
         pairs = list(zip(numbers, labels, strict=True))
         with self._lock:
-            self._write_labels([pair for pair in pairs if pair[0] in self._pending])
+            self._write_labels(LABELLED, [pair for pair in pairs if pair[0] in self._pending])
             joined = [self._pending.join(number, label) for number, label in pairs]
         if any(joined):
             os.eventfd_write(self._filled, sum(joined))
@@ -177,7 +173,7 @@ class Ledger:
             Overloaded: LOG_FULL.
         """
         with self._lock:
-            self._write_labels(corrections)
+            self._write_labels(CORRECTED, corrections)
 
     def expire(self, patience_seconds: float) -> int:
         """End the samples whose label has not come for so long; return how many."""
@@ -217,12 +213,18 @@ class Ledger:
             if not self._write(REFUSED, counters, stream, position):
                 return False
             self._journal.commit(counters, [], FREE, stream, position)
+            self._note()
             return True
 
     @property
     def logged(self) -> int:
         """Sequence of the newest record of the log that is part of this arena."""
         return int(self._arena.counters[LOGGED])
+
+    def begin_replay(self, corrections: Mapping[int, int]) -> None:
+        """Take the labels that were corrected after their samples were written down, by number."""
+        with self._lock:
+            self._replay.begin(corrections)
 
     def replay(self, sequence: int, record: LogRecord) -> bool:
         """Make a change again that was written down before every process died, unless it is part of this arena.
@@ -233,36 +235,42 @@ class Ledger:
         Returns:
             Whether it is made now: else there is no room yet for some of its samples, and it is to be tried again.
         """
-        counters = self._arena.counters
         with self._lock:
-            if sequence <= counters[LOGGED]:
-                return True
-            count = record.sample_count
-            before = record.counts.accepted - count
-            self._count_lost(before - counters[ACCEPTED])
-            while (done := counters[ACCEPTED] - before) < count:
-                if not self._put_back(record, done):
-                    return False
-            if record.kind == LABELLED:
-                self._label_again(record)
-            place = -1
-            if record.stream_id:
-                known = self._streams.find(record.stream_id, frozenset())
-                place = self._give_place(record.stream_id, frozenset()) if known is None else known
-            after = list(counters)
-            after[SHED], after[REJECTED] = record.counts.shed, record.counts.rejected
-            after[ORPHAN_LABELS], after[LOGGED] = record.counts.orphans, sequence
-            after[PUSHED] = after[SHED] + after[REJECTED] + after[ACCEPTED]
-            self._journal.commit(after, [], FREE, place, record.position)
-            return True
+            return self._replay.make(sequence, record)
 
-    def end_replay(self, sequence: int) -> None:
-        """Go on behind the newest record that was written down, even if not all could be read."""
+    def end_replay(self, sequence: int, reached: tuple[int, int, int] = (0, 0, 0)) -> int:
+        """Go on behind the newest record that was written down, even if not all could be read.
+
+        Args:
+            sequence: of that record.
+            reached: samples that were shed, rejected and accepted before this start, as far as that is known: what
+                was accepted and is not here is counted as lost.
+
+        Returns:
+            How many these are.
+        """
         with self._lock:
-            if sequence > self._arena.counters[LOGGED]:
-                counters = list(self._arena.counters)
-                counters[LOGGED] = sequence
-                self._journal.commit(counters, [], FREE, -1, StreamPosition())
+            self._replay.end(sequence)
+            lost = max(0, reached[2] - self._arena.counters[ACCEPTED])
+            self._replay.count_lost(lost)
+            counters = list(self._arena.counters)
+            counters[SHED] = max(counters[SHED], reached[0])
+            counters[REJECTED] = max(counters[REJECTED], reached[1])
+            counters[PUSHED] = counters[SHED] + counters[REJECTED] + counters[ACCEPTED]
+            self._journal.commit(counters, [], FREE, -1, StreamPosition())
+            return lost
+
+    def begin_marks(self, marks: Marks) -> None:
+        """Let these know from now on how far numbers are given."""
+        with self._lock:
+            marks.begin(self._arena.counters)
+            self._marks = marks
+
+    def end_marks(self) -> None:
+        """Say that no more are given."""
+        with self._lock:
+            if self._marks is not None:
+                self._marks.end(self._arena.counters)
 
     def free_count(self, most: int | None = None) -> int:
         """Return how many samples could be admitted now; with `most`, counting stops there."""
@@ -291,7 +299,7 @@ class Ledger:
             known = table.find(stream_id, in_use)
             if known is not None:
                 return known, table.position(known)
-            return self._give_place(stream_id, in_use), StreamPosition()
+            return self._journal.give_place(stream_id, in_use), StreamPosition()
 
     def fate(self, number: int) -> Fate | None:
         """Return what became of a sample; None if that is forgotten or the number was never given."""
@@ -337,18 +345,18 @@ class Ledger:
         if self.is_log_full:
             return None
         self._slots.fill(runs, first, now, columns)
+        if self._marks is not None:
+            self._marks.allow(counters[ACCEPTED])
         self._journal.commit(counters, runs, state, stream, position)
+        self._note()
         if state == PENDING_LABEL:
             self._pending.add(first, runs)
             self._pending.trim()
         return first, count
 
-    def _give_place(self, stream_id: str, in_use: frozenset[int]) -> int:
-        place = self._streams.least_needed(in_use)
-        self._streams.name(place, "")  # first nobody's, then empty, then the new one's
-        self._journal.commit(list(self._arena.counters), [], FREE, place, StreamPosition())
-        self._streams.name(place, stream_id)
-        return place
+    def _note(self) -> None:
+        if self._marks is not None:
+            self._marks.note(self._arena.counters)
 
     # ---- the log
 
@@ -370,55 +378,16 @@ class Ledger:
         record = LogRecord(kind, door, stream_id, position, accepted_ns, columns)
         return self._log.append(counters[LOGGED], record.encode(), with_samples=kind in (ADMITTED, PENDING))
 
-    def _write_labels(self, pairs: Sequence[tuple[int, int]]) -> None:
+    def _write_labels(self, kind: int, pairs: Sequence[tuple[int, int]]) -> None:
         if not pairs or self._log is None:
             return
         numbers, labels = zip(*pairs, strict=True)
         columns = Columns(memoryview(array("i", labels)), memoryview(array("q", numbers)), NO_COLUMNS.data)
         counters = list(self._arena.counters)
-        if not self._write(LABELLED, counters, -1, StreamPosition(), columns):
+        if not self._write(kind, counters, -1, StreamPosition(), columns):
             raise Overloaded(
                 "LOG_FULL",
                 "The log of samples is full; no label was taken.",
                 "Send them again, or raise ingest.log_bytes.",
             )
         self._journal.commit(counters, [], FREE, -1, StreamPosition())
-
-    def _put_back(self, record: LogRecord, done: int) -> bool:
-        """Admit some more samples of a record, of which so many are in already; return whether there was room."""
-        first, runs = self._arena.counters[ACCEPTED] + 1, self._slots.find_room(len(record.columns.labels) - done)
-        if not runs:
-            return False
-        count = sum(count for _, count in runs)
-        self._slots.fill(runs, first, record.accepted_ns, record.columns.part(done, done + count))
-        counters = list(self._arena.counters)
-        counters[PUSHED] += count
-        counters[ACCEPTED] += count
-        state = FILLED if record.kind == ADMITTED else PENDING_LABEL
-        self._journal.commit(counters, runs, state, -1, StreamPosition())
-        if state == PENDING_LABEL:
-            self._pending.add(first, runs)
-        os.eventfd_write(self._filled, count)
-        return True
-
-    def _label_again(self, record: LogRecord) -> None:
-        slots = {self._arena.number[slot]: slot for slot in self._arena.slots_in(FILLED)}
-        for number, label in zip(record.columns.times, record.columns.labels, strict=True):
-            if not self._pending.join(number, label) and number in slots:
-                self._arena.label[slots[number]] = label
-        os.eventfd_write(self._filled, 1)
-
-    def _count_lost(self, count: int) -> None:
-        if count > 0:
-            counters = list(self._arena.counters)
-            for place in (PUSHED, ACCEPTED, LOST):
-                counters[place] += count
-            self._journal.commit(counters, [], FREE, -1, StreamPosition())
-
-
-def _numbers(first: int, count: int) -> array[int]:
-    return array("q", range(first, first + count))
-
-
-def _same(value: int, count: int) -> array[int]:
-    return array("q", [value]) * count

@@ -17,7 +17,7 @@ from titand.runtime.stream_table import StreamPosition
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-ADMITTED, PENDING, REFUSED, LABELLED = 1, 2, 3, 4
+ADMITTED, PENDING, REFUSED, LABELLED, CORRECTED = 1, 2, 3, 4, 5
 
 _HEAD = struct.Struct("<BBHIq5q4q64s")  # kind, has times, 0, count, accepted_ns, counters, position, stream id
 
@@ -60,7 +60,7 @@ class LogRecord:
     """One change.
 
     Attributes:
-        kind: samples ADMITTED, or PENDING without a label; REFUSED; LABELLED later.
+        kind: samples ADMITTED, or PENDING without a label; REFUSED; LABELLED later; their label CORRECTED.
         counts: after it.
         stream_id: whose it is; empty for a stream that cannot be resumed, and for labels.
         position: of the stream, after it.

@@ -1,0 +1,113 @@
+"""Changes that were written down before every process died are made again, once, in order."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Mapping
+
+from titand.runtime.arena import FILLED, FREE, HELD_OUT, PENDING_LABEL, Arena
+from titand.runtime.counters import ACCEPTED, LOGGED, LOST, ORPHAN_LABELS, PUSHED, REJECTED, SHED
+from titand.runtime.journal import Journal
+from titand.runtime.log_records import ADMITTED, LABELLED, LogRecord
+from titand.runtime.pending import PendingLabels
+from titand.runtime.slots import Slots
+from titand.runtime.stream_table import StreamPosition, StreamTable
+
+
+class Replay:
+    """Makes changes again. Not thread-safe: the ledger has the lock.
+
+    Args:
+        arena: to be changed.
+        filled: eventfd that tells the selector how many slots were filled.
+        streams, journal, slots, pending: of that arena.
+    """
+
+    def __init__(
+        self, arena: Arena, filled: int, streams: StreamTable, journal: Journal, slots: Slots, pending: PendingLabels
+    ) -> None:
+        self._arena = arena
+        self._filled = filled
+        self._streams = streams
+        self._journal = journal
+        self._slots = slots
+        self._pending = pending
+        self._corrections: Mapping[int, int] = {}
+
+    def begin(self, corrections: Mapping[int, int]) -> None:
+        """Take the labels that were corrected after their samples were written down, by number.
+
+        They come back with them: once a sample is filled it is the selector's, and nobody else corrects it. Of those
+        that a checkpoint has brought back none is the selector's yet; a later front finds them corrected.
+        """
+        self._corrections = corrections
+        for state in (FILLED, HELD_OUT):
+            for slot in self._arena.slots_in(state):
+                self._arena.label[slot] = corrections.get(self._arena.number[slot], self._arena.label[slot])
+
+    def make(self, sequence: int, record: LogRecord) -> bool:
+        """Make a change unless it is part of the arena; return whether it is made, or must wait for room."""
+        counters = self._arena.counters
+        if sequence <= counters[LOGGED]:
+            return True
+        count = record.sample_count
+        before = record.counts.accepted - count
+        self.count_lost(before - counters[ACCEPTED])  # records between this one and the last are missing
+        while (done := counters[ACCEPTED] - before) < count:
+            if not self._put_back(record, done):
+                return False
+        if record.kind == LABELLED:
+            self._label(record)
+        place = -1
+        if record.stream_id:
+            known = self._streams.find(record.stream_id, frozenset())
+            place = self._journal.give_place(record.stream_id, frozenset()) if known is None else known
+        after = list(counters)
+        after[SHED], after[REJECTED] = record.counts.shed, record.counts.rejected
+        after[ORPHAN_LABELS], after[LOGGED] = record.counts.orphans, sequence
+        after[PUSHED] = after[SHED] + after[REJECTED] + after[ACCEPTED]
+        self._journal.commit(after, [], FREE, place, record.position)
+        return True
+
+    def count_lost(self, count: int) -> None:
+        """Count samples as lost that were given the next numbers."""
+        if count > 0:
+            self._add(count, PUSHED, ACCEPTED, LOST)
+
+    def end(self, sequence: int) -> None:
+        """Go on behind this record, even if not all before it could be read."""
+        self._add(max(0, sequence - self._arena.counters[LOGGED]), LOGGED)
+
+    def _add(self, count: int, *places: int) -> None:
+        counters = list(self._arena.counters)
+        for place in places:
+            counters[place] += count
+        self._journal.commit(counters, [], FREE, -1, StreamPosition())
+
+    def _put_back(self, record: LogRecord, done: int) -> bool:
+        """Admit some more samples of a record, of which so many are in already; return whether there was room."""
+        first, runs = self._arena.counters[ACCEPTED] + 1, self._slots.find_room(record.sample_count - done)
+        if not runs:
+            return False
+        count = sum(count for _, count in runs)
+        columns = record.columns.part(done, done + count)
+        labels = array("i", columns.labels)
+        for place, number in enumerate(range(first, first + count)):
+            labels[place] = self._corrections.get(number, labels[place])
+        self._slots.fill(runs, first, record.accepted_ns, columns._replace(labels=memoryview(labels)))
+        counters = list(self._arena.counters)
+        counters[PUSHED] += count
+        counters[ACCEPTED] += count
+        state = FILLED if record.kind == ADMITTED else PENDING_LABEL
+        self._journal.commit(counters, runs, state, -1, StreamPosition())
+        if state == PENDING_LABEL:
+            self._pending.add(first, runs)
+        else:
+            os.eventfd_write(self._filled, count)
+        return True
+
+    def _label(self, record: LogRecord) -> None:
+        for number, label in zip(record.columns.times, record.columns.labels, strict=True):
+            self._pending.join(number, self._corrections.get(number, label))
+        os.eventfd_write(self._filled, 1)
