@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.measure import repeats
 from benchmarks.paper.tasks import load
 from titand.learning.divergence import Divergence
 from titand.learning.gate import Pairs, Verdict, judge
@@ -144,17 +145,19 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.1)
     parser.add_argument("--margin", type=float, default=0.05)
     parser.add_argument("--labels", choices=("right", "random", "swapped"), default="right")
+    parser.add_argument("--budget", type=float, default=60.0, help="minutes after which no further run is begun")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    alarms, gates = 0, 0
-    for seed in range(args.runs):
+    runs, alarms, gates = 0, 0, 0
+    for seed in repeats(args.runs, args.budget):
+        runs += 1
         found = run(args.task, seed, args.rounds, args.every, args.rate, args.margin, args.labels)
         alarms += bool(found.alarms)
         gates += sum(found.verdicts.values())
         line = {**vars(found), "verdicts": dict(found.verdicts), "alarms": found.alarms[:4]}
         print(json.dumps({"seed": seed, **line}), flush=True)
     what = f"{args.task}, rate {args.rate:g}, labels {args.labels}"
-    print(f"{what}: {alarms} of {args.runs} runs with an alarm, {gates} gates")
+    print(f"{what}: {alarms} of {runs} runs with an alarm, {gates} gates")
 
 
 if __name__ == "__main__":

@@ -81,10 +81,26 @@ def revision() -> str:
     return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
+def read(name: str, folder: Path = RESULTS) -> dict[str, Any]:
+    """Return a result on file."""
+    result: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    return result
+
+
 def publish(name: str, folder: Path, result: Mapping[str, Any]) -> None:
     """Print a result, and keep it in a folder with the command that gave it."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = " ".join([f"python -m benchmarks.{name}", *sys.argv[1:]])
-    body = {"command": command, "revision": revision(), "machine": machine(), **result}
+    body = {
+        "command": " ".join([f"python -m benchmarks.{name}", *_without_folder(sys.argv[1:])]),
+        "revision": revision(),
+        "machine": machine(),
+        **result,
+    }
     (folder / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+
+
+def _without_folder(arguments: Sequence[str]) -> list[str]:
+    """Leave out where the result went: nobody else's business."""
+    place = arguments.index("--folder") if "--folder" in arguments else len(arguments)
+    return [*arguments[:place], *arguments[place + 2 :]]

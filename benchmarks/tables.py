@@ -1,4 +1,4 @@
-"""Rebuild the tables of docs/performance.md from the kept results.
+"""Rebuild the tables of docs/performance.md, and the figures of README.md, from the kept results.
 
     python -m benchmarks.tables
 
@@ -7,33 +7,46 @@ Each table stands between two marks that name its result; the words around them 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import RESULTS
+from benchmarks import figures
+from benchmarks.measure import read
+from benchmarks.paper.tables import markdown
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "README.md")
 MARKS = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Plain = Mapping[str, Any]
 
 
 def main() -> None:
-    """Write the page."""
-    PAGE.write_text(MARKS.sub(_fill, PAGE.read_text()))
+    """Write the pages."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))
 
 
-def _fill(match: re.Match[str]) -> str:
-    name = match[2]
-    result = json.loads((RESULTS / f"{name}.json").read_text())
+def filled(text: str) -> str:
+    """Return a page with every table between its marks made anew.
+
+    Raises:
+        KeyError: a mark names a table that there is none of.
+    """
+    return MARKS.sub(lambda match: match[1] + _block(match[2]) + match[3], text)
+
+
+def _block(name: str) -> str:
+    if name == "figures":
+        return figures.table()
+    result = read(name)
     machine = result["machine"]
     origin = (
         f"\n`{result['command']}`, commit {result['revision']}, {machine['processor']}, {machine['cores']} cores,"
         f" Python {machine['python']}, load {machine['load_average']:.1f} at the end.\n"
     )
-    return match[1] + TABLES[name](result) + origin + match[3]
+    return TABLES[name](result) + origin
 
 
 def _range(value: Plain | None, digits: int = 2) -> str:
@@ -44,8 +57,7 @@ def _range(value: Plain | None, digits: int = 2) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return markdown(head, rows) + "\n"
 
 
 def _ingest(result: Plain) -> str:

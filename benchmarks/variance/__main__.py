@@ -3,8 +3,10 @@
     python -m benchmarks.variance run --data digits,har --stages 0,100,1000,6000
     python -m benchmarks.variance run --data har --stages 1000 --candidates 15,30,60 --methods two-stage,predicted
     python -m benchmarks.variance report
+    python -m benchmarks.variance check --budget 10
 
-What is on file is not measured again, unless `--again` says so. Traces are kept in build/variance.
+What is on file is not measured again, unless `--again` says so; `check` measures some of it, drawn by chance, and
+compares. Traces are kept in build/variance.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 
 from benchmarks.measure import machine, revision
 from benchmarks.paper.tasks import TASKS
-from benchmarks.variance import report, store
+from benchmarks.variance import check, report, store
 from benchmarks.variance.error import relative_error
 from benchmarks.variance.methods import METHODS
 from benchmarks.variance.store import Case, Record
@@ -31,12 +33,14 @@ SHORT = {"fashion": "fashion-cnn", "cifar": "cifar-mobilenet", "speech": "speech
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run or report; 1 if data were missing."""
+    """Run, report or check; 1 if data were missing or figures astray."""
     options = parse(arguments)
     if options.verb == "report":
         report.write(options.folder)
         return 0
     torch.set_num_threads(1)
+    if options.verb == "check":
+        return min(1, check.measure_some(options.folder, options.seed, options.budget))
     command = "python -m benchmarks.variance " + " ".join(arguments if arguments is not None else sys.argv[1:])
     facts = machine()
     place = f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}"
@@ -111,7 +115,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--draws", type=int, default=5, help="of each window")
     run.add_argument("--again", action="store_true", help="measure anew what is on file")
     run.add_argument("--budget", type=float, default=60.0, help="minutes after which no further trace is begun")
-    for each in (run, verbs.add_parser("report")):
+    checking = verbs.add_parser("check")
+    checking.add_argument("--seed", type=int, default=0, help="of which errors are drawn")
+    checking.add_argument("--budget", type=float, default=10.0)
+    for each in (run, checking, verbs.add_parser("report")):
         each.add_argument("--folder", type=Path, default=store.FOLDER)
     return parser.parse_args(arguments)
 
