@@ -1,0 +1,72 @@
+"""Everything is killed at once, again and again: with the log nothing acknowledged is lost, without it all is counted."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+import psutil
+import pytest
+
+from tests.e2e.daemon import SECONDS, check_books
+
+SMALL_LOG = {"ingest.durable": True, "ingest.log_bytes": 1 << 18, "ingest.max_message_bytes": 1 << 16}
+
+
+def kill_all(daemon) -> None:
+    """Kill every process of it, the supervisor first, and see them gone."""
+    family = daemon.family()
+    daemon.signal(signal.SIGKILL)
+    daemon.ended()
+    _, alive = psutil.wait_procs(family[1:], SECONDS)
+    assert not alive, "they outlive their parent"
+
+
+def survive_kills(daemon, producers, kills: int, seed: int) -> None:
+    """Kill everything at random points of a stream, and compare the books in the end."""
+    chance = random.Random(seed)
+    producer = producers(daemon.start())
+    taken = 0
+    for _ in range(kills):
+        wanted = taken + chance.choice((1, 200, 2000))
+        seen = daemon.until(lambda training, wanted=wanted: training.sample_ledger.pushed_count >= wanted)
+        taken = seen.sample_ledger.pushed_count
+        kill_all(daemon)
+        daemon.start()
+    daemon.until(lambda training: training.round_count > 5)
+    totals = producer.finish()
+    assert totals.accepted > 0
+    check_books(daemon.quiet(), totals, lost=0)
+    assert daemon.stop() == 0
+    daemon.start()
+    check_books(daemon.until(lambda training: training.state == "waiting"), totals, lost=0)
+    assert daemon.stop() == 0
+
+
+def test_with_the_log_every_acknowledged_sample_survives_the_end_of_all_processes(daemons, producers):
+    survive_kills(daemons(SMALL_LOG), producers, kills=3, seed=0)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(5))
+def test_with_the_log_it_does_so_however_often(daemons, producers, seed):
+    survive_kills(daemons(SMALL_LOG), producers, kills=20, seed=seed)
+
+
+def test_without_the_log_what_is_lost_is_counted_to_the_sample(daemons):
+    daemon = daemons().start()
+    totals = daemon.push(700)
+    daemon.until(lambda training: training.round_count > 0)
+    kill_all(daemon)
+    daemon.start()
+    training = daemon.until(lambda training: training.state in ("waiting", "active"))
+    check_books(training, totals, lost=700)
+    assert "700 samples" in next(item.message for item in training.health if item.code == "SAMPLES_LOST")
+    daemon.push(300, seed=1)
+    ledger = daemon.quiet().sample_ledger
+    assert (ledger.pushed_count, ledger.lost_count, ledger.is_balanced) == (1000, 700, True)
+    assert daemon.stop() == 0
+    daemon.start()
+    ledger = daemon.until(lambda training: training.state == "waiting").sample_ledger
+    assert (ledger.pushed_count, ledger.lost_count, ledger.is_balanced) == (1000, 700, True)
+    assert daemon.stop() == 0
