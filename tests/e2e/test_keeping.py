@@ -1,4 +1,4 @@
-"""Everything is killed at once, again and again: with the log nothing acknowledged is lost, without it all is counted."""
+"""Everything is killed at once, again and again: with the log nothing is lost, without it what is lost is counted."""
 
 from __future__ import annotations
 
