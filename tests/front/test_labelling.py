@@ -16,6 +16,8 @@ from titan.v1.training_service_pb2 import GetTrainingRequest
 from titand.front.labelling import MOST_LABELS, PORTION
 from titand.front.server import pending_count
 from titand.runtime.arena import CANDIDATE, EXPIRED, FILLED, HELD_OUT, PENDING_LABEL, SELECTED, TRAINED
+from titand.runtime.counters import LOGGED
+from titand.runtime.image import image_of, restore_image
 
 LAST = len(LABELS) - 1
 
@@ -323,3 +325,33 @@ def test_labels_are_as_durable_as_samples(tmp_path):
         eventually(lambda: len(after.arena.slots_in(FILLED)) == 3)
         assert [after.arena.label[slot] for slot in after.arena.slots_in(FILLED)] == [1, 0, 1]
         assert label(stubs, [1], [2]) == ["JOINED"]
+
+
+def test_no_sample_comes_back_from_the_log_with_a_label_that_was_corrected(tmp_path):
+    """Not for a moment: the selector may take it up at once."""
+    config = config_in(tmp_path, durable=True)
+    before, corrector = House(config, slot_count=256), Corrector()
+    before.selector, corrector.house = {"correct": corrector}, before
+    with before.front(), before.stubs() as stubs:
+        stream = Conversation(stubs)
+        stream.push(batch_of(1, [0] * 40))
+        image = image_of(before.arena, with_samples=True)
+        stream.push(batch_of(41, [0] * 40))
+        stream.push(batch_of(81, [-1] * 40))
+        assert set(label(stubs, range(81, 121), [0] * 40)) == {"JOINED"}
+        for wanted in (2, 1):
+            assert set(label(stubs, range(1, 121), [wanted] * 120)) == {"CORRECTED"}
+    after = House(config, slot_count=100)
+    restore_image(after.arena, image, 0)
+    seen = {}
+
+    def consume():
+        slots = after.arena.slots_in(FILLED)
+        seen.update((after.arena.number[slot], after.arena.label[slot]) for slot in slots)
+        after.arena.mark(slots, TRAINED)
+        return len(seen) == 120
+
+    with after.front():
+        eventually(lambda: after.arena.counters[LOGGED] > 1)
+        eventually(consume)
+    assert seen == dict.fromkeys(range(1, 121), 1)
