@@ -333,21 +333,6 @@ def test_neighbouring_runs_are_kept_as_one():
     assert (stream.number_of(1), stream.number_of(5000), stream.number_of(5001)) == (101, 5100, None)
 
 
-def test_numbers_that_a_daemon_has_forgotten_giving_are_not_told_any_more():
-    stream = opened()
-    stream.add(samples(1, 6), now=0.0)
-    stream.flush()
-    stream.take(0.0)
-    stream.acknowledge(3, [AcceptedRun(1, 11, 3)], [], credit=100)
-    stream.acknowledge(6, [AcceptedRun(4, 14, 3)], [], credit=100)
-    stream.disconnect()
-    stream.opened(6, SPECS[0], LABELS, 1 << 20, 100)
-    assert [stream.number_of(sequence) for sequence in (1, 4, 6)] == [11, 14, 16]
-    stream.disconnect()
-    stream.opened(4, SPECS[0], LABELS, 1 << 20, 100)
-    assert [stream.number_of(sequence) for sequence in (1, 4, 5, 6)] == [11, 14, None, None]
-
-
 def test_a_daemon_that_is_away_is_waited_for_longer_and_longer_up_to_half_a_second():
     stream = PushStream("s")
     pauses = []

@@ -242,8 +242,6 @@ class PushStream:
         self.input_spec, self.labels = input_spec, labels
         self.max_message_bytes, self._credit = max_message_bytes, credit
         self._unreported += max(acknowledged_sequence - self.acknowledged_sequence, 0)
-        if acknowledged_sequence < self.acknowledged_sequence:  # it has forgotten, and gives these numbers again
-            self._runs = deque((_clip_run(run, 1, acknowledged_sequence) for run in self._runs), maxlen=RUNS_KEPT)
         self._settle(acknowledged_sequence)
         self.is_open = True
 
