@@ -19,9 +19,10 @@ from titand.config import (
     SelectionConfig,
     TrainingConfig,
 )
-from titand.demo.data import digits
+from titand.demo.data import FASHION_MNIST, digits, fashion_mnist
 from titand.runtime.arena import CANDIDATE, HELD_OUT
 from titand.selection.importance import LastLayerGradient, Scores
+from titand.selection.suspects import KEPT
 from titand.workers.suspicion import Suspicion
 
 LABELS = tuple(str(digit) for digit in range(10))
@@ -31,15 +32,23 @@ PER_WINDOW = 60
 class DigitsPlan(Plan):
     """The pair, on digits."""
 
+    input = InputConfig("uint8", (1, 8, 8), scale=1 / 16)
+
     @property
     def config(self) -> Config:
         return Config(
-            ModelConfig("digits_cnn", LABELS, InputConfig("uint8", (1, 8, 8), scale=1 / 16)),
+            ModelConfig("digits_cnn", LABELS, self.input),
             TrainingConfig(10, learning_rate=0.03, momentum=0.5),
             SelectionConfig("cis", 30, device="cpu", horizon_rounds=0),
             RoundConfig(50),
             evaluation=EvaluationConfig(0.05, 100, 10),
         )
+
+
+class FashionPlan(DigitsPlan):
+    """The same small network, on clothes."""
+
+    input = InputConfig("uint8", (1, 28, 28), scale=1 / 255)
 
 
 class WholeWindowPlan(Plan):
@@ -69,15 +78,16 @@ class Run:
         return bool(self.lies[self.row[number]])
 
 
-def run(pairs, wrong_ratio: float, windows: int, seed: int = 0) -> Run:
-    """Push digits in random order, each as often as the others, some with a wrong label."""
-    samples = digits().train
+def run(pairs, wrong_ratio: float, windows: int, seed: int = 0, plan=DigitsPlan, data=digits, kept: int = KEPT) -> Run:
+    """Push samples in random order, each as often as the others, some with a wrong label."""
+    samples = data().train
     generator = np.random.default_rng(seed)
     label = samples.label.astype(np.int64)
     lies = generator.random(len(label)) < wrong_ratio
     said = np.where(lies, (label + generator.integers(1, 10, len(label))) % 10, label)
-    pair = pairs(DigitsPlan(slot_count=1024))
+    pair = pairs(plan(slot_count=1024))
     pair.start()
+    pair.selector.suspicion._suspects._capacity = kept
     order = np.concatenate([generator.permutation(len(label)) for _ in range(windows * PER_WINDOW // len(label) + 1)])
     run = Run(pair, {}, lies, set())
     for window in range(windows):
@@ -194,3 +204,29 @@ def test_what_is_not_finite_teaches_nothing_and_is_not_suspected():
     assert place.weight.sum() > 100
     assert place.mean.isfinite().all()
     assert all(math.isfinite(each["score"]) for each in suspicion.to_plain()["suspects"])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("wrong_ratio", [0.05, 0.0])
+@pytest.mark.parametrize("name", ["digits", "fashion-mnist"])
+def test_the_figures_of_the_page(pairs, name, wrong_ratio):
+    """What docs/how-to/find-bad-labels.md says; run it with -s to see the figures."""
+    if name == "fashion-mnist" and not FASHION_MNIST.exists():
+        pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
+    plan, data = {"digits": (DigitsPlan, digits), "fashion-mnist": (FashionPlan, lambda: fashion_mnist(FASHION_MNIST))}[
+        name
+    ]
+    found = run(pairs, wrong_ratio, 1000, plan=plan, data=data, kept=10**6)
+    listed = [found.is_wrong(each["number"]) for each in by_label(found)]
+    wrong = sum(map(found.is_wrong, found.scored))
+    stages = found.pair.selector.stages.to_plain()
+    print(
+        f"\n{name}, {wrong_ratio:.0%} wrong: {len(found.scored)} scored, {wrong} wrong; {len(listed)} listed,"
+        f" {sum(listed)} wrong, first 40: {sum(listed[:40])}; suspect {stages['suspect']['p50'] * 1e6:.0f} us,"
+        f" score {stages['score']['p50'] * 1e6:.0f} us, select {stages['select']['p50'] * 1e6:.0f} us"
+    )
+    if wrong_ratio:
+        assert sum(listed[:40]) >= 38
+        assert sum(listed) > 0.6 * wrong
+    else:
+        assert len(listed) < 0.03 * len(found.scored)

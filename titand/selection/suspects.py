@@ -108,18 +108,21 @@ class Suspects:
         if self._place is None or self._answer is None:
             return
         hidden, label = _flat(hidden), label.to(hidden.device)
-        own = _own(probability, label)
-        loss = -own.log()
-        distance = self._distances(hidden)  # [K, C], squared, over the class's variance
-        rows = torch.arange(len(label), device=hidden.device)
-        mine = distance[rows, label]
-        distance[rows, label] = math.inf
-        other, nearest = distance.min(dim=1)
-        geometry = (mine / other).clamp(math.exp(-5), math.exp(5)).log()
-        score = torch.where(mine.isfinite() & other.isfinite(), loss + geometry, 0.0)
-        suspicious = (score >= LEAST_SCORE) & (geometry > 0) & (loss > math.log(self._class_count))
         for each in number:
             self._kept.pop(each, None)
+        worse = (_own(probability, label) < 1 / self._class_count).nonzero()[:, 0]
+        if not len(worse):
+            return
+        number = [number[row] for row in worse.tolist()]
+        label, hidden, probability = label[worse], hidden[worse], probability[worse]
+        loss = -_own(probability, label).log()
+        distance = self._distances(hidden)  # [K, C], squared, over the class's variance
+        column = label.unsqueeze(1)
+        mine = distance.gather(1, column)[:, 0]
+        other, nearest = distance.scatter(1, column, math.inf).min(dim=1)
+        geometry = (mine / other).clamp(math.exp(-5), math.exp(5)).log()
+        score = torch.where(mine.isfinite() & other.isfinite(), loss + geometry, 0.0)
+        suspicious = (score >= LEAST_SCORE) & (geometry > 0)
         likelihood, likeliest = probability.max(dim=1)
         usual = self._answer.mean
         for row in suspicious.nonzero()[:, 0].tolist():

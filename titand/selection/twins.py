@@ -46,10 +46,13 @@ class Twins:
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
-        self._sign: Tensor | None = None
-        self._sketches: Tensor | None = None
-        self._numbers: list[int] = []
-        self._labels: list[int] = []
+        self._sign = torch.zeros(0)
+        self._sketches = torch.zeros(0, SKETCH)  # a ring, less the mean of the first window; rows that were never
+        self._square = torch.zeros(0)  # filled are infinitely far
+        self._centre = torch.zeros(SKETCH)
+        self._numbers = [0] * REMEMBERED
+        self._labels = [0] * REMEMBERED
+        self._count = 0
 
     def look(self, number: Sequence[int], label: Sequence[int], x: Tensor) -> list[Suspect]:
         """Return the newcomers that have a twin among those before them, and remember them all.
@@ -59,35 +62,48 @@ class Twins:
             label: their class ids.
             x: [K, ...] normalised inputs.
         """
-        if self._sign is None:
-            size = x[0].numel()
-            self._sign = (torch.randint(2, (size,), generator=self._generator) * 2.0 - 1).to(x.device)
-        new = sketch(x, self._sign)
-        old = new[:0] if self._sketches is None else self._sketches
-        before = len(old)
-        together = torch.cat([old, new])
-        numbers, labels = self._numbers + list(number), self._labels + list(label)
-        # Not by a matrix product, which loses small distances. [K, before + K]
-        squared = torch.cdist(new, together, compute_mode="donot_use_mm_for_euclid_dist").square()
-        # Only what came before counts: neither a sample itself nor its successors.
-        later = (
-            torch.arange(len(together), device=x.device) >= torch.arange(len(new), device=x.device)[:, None] + before
-        )
-        score = (self._mean_squared(together) / squared.masked_fill(later, math.inf)).log()
-        best, place = score.max(dim=1)
+        if not self._count:
+            self._begin(x)
         found = []
-        for row in (best >= LEAST_SCORE).nonzero()[:, 0].tolist():
-            twin = int(place[row])
-            if numbers[twin] != number[row]:
-                agrees = labels[twin] == label[row]
-                points = min(float(best[row]), MOST_SCORE) - (SAME_LABEL if agrees else 0)
-                suspect = Suspect(number[row], label[row], points, twin=numbers[twin], twin_label=labels[twin])
-                found.append(suspect)
-        self._sketches = together[-REMEMBERED:]
-        self._numbers, self._labels = numbers[-REMEMBERED:], labels[-REMEMBERED:]
+        for start in range(0, len(number), REMEMBERED // 2):
+            part = slice(start, start + REMEMBERED // 2)
+            found += self._look(number[part], label[part], sketch(x[part], self._sign) - self._centre)
         return found
 
-    @staticmethod
-    def _mean_squared(sketches: Tensor) -> float:
-        """Return the mean squared distance of two sketches: twice their variance."""
-        return 2 * float((sketches - sketches.mean(dim=0)).square().sum(dim=1).mean())
+    def _begin(self, x: Tensor) -> None:
+        size, device = x[0].numel(), x.device
+        self._sign = (torch.randint(2, (size,), generator=self._generator) * 2.0 - 1).to(device)
+        self._centre = sketch(x, self._sign).mean(dim=0)
+        self._sketches = torch.zeros(REMEMBERED, SKETCH, device=device)
+        self._square = torch.full((REMEMBERED,), math.inf, device=device)
+
+    def _look(self, number: Sequence[int], label: Sequence[int], new: Tensor) -> list[Suspect]:
+        rows = [(self._count + i) % REMEMBERED for i in range(len(new))]
+        place = torch.tensor(rows, device=new.device)
+        square = new.square().sum(dim=1)
+        self._sketches[place], self._square[place] = new, square
+        for row, each, its_label in zip(rows, number, label, strict=True):
+            self._numbers[row], self._labels[row] = each, its_label
+        self._count += len(new)
+        squared = square.unsqueeze(1) + self._square - 2 * new @ self._sketches.T  # [K, REMEMBERED]
+        # Only what came before counts: neither a sample itself nor its successors.
+        squared[:, place] += torch.full((len(new), len(new)), math.inf, device=new.device).triu()
+        mean = self._mean_squared()
+        least, nearest = squared.min(dim=1)
+        found = []
+        for i in (least <= mean * math.exp(-LEAST_SCORE)).nonzero()[:, 0].tolist():
+            row = int(nearest[i])
+            if self._numbers[row] == number[i]:
+                continue  # the same sample, scored once more
+            exactly = float((new[i] - self._sketches[row]).square().sum())  # a difference of squares is not
+            score = min(math.log(mean / exactly), MOST_SCORE) if exactly else MOST_SCORE
+            twin, twin_label = self._numbers[row], self._labels[row]
+            score -= SAME_LABEL if twin_label == label[i] else 0
+            found.append(Suspect(number[i], label[i], score, twin=twin, twin_label=twin_label))
+        return found
+
+    def _mean_squared(self) -> float:
+        """Return the mean squared distance of two sketches that are remembered: twice their variance."""
+        count = min(self._count, REMEMBERED)
+        sketches, square = self._sketches[:count], self._square[:count]
+        return 2 * float(square.mean() - sketches.mean(dim=0).square().sum())

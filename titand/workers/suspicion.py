@@ -36,8 +36,9 @@ class Suspicion:
             label: [K] int64, on the CPU.
             scores: of the same samples, with their inputs.
         """
-        row = scores.finite().nonzero()[:, 0]
-        if len(row) < len(number):
+        sound = scores.loss.isfinite() & scores.gradient.hidden.flatten(1).sum(dim=1).isfinite()
+        if not sound.all():
+            row = sound.nonzero()[:, 0].cpu()
             number, label, scores = [number[i] for i in row.tolist()], label[row], scores.take(row)
         hidden, probability = scores.gradient.hidden, scores.probability
         self._suspects.look(number, label, hidden, probability)
