@@ -10,6 +10,7 @@ import pytest
 
 import titan
 from tests.e2e.daemon import SECONDS, process_of, stream
+from tests.e2e.test_keeping import kill_all
 
 CHANGES = {
     "ingest.arena_bytes": 1 << 20,  # 16,384 samples, of which a quarter may wait for labels
@@ -121,4 +122,32 @@ def test_a_correction_reaches_a_sample_that_is_still_here_and_says_when_it_is_to
         daemon.client.resume()
         daemon.until(lambda training: client.sample(here[-1]).fate not in ("candidate", "selected"))
     assert daemon.training().sample_ledger.is_balanced
+    assert daemon.stop() == 0
+
+
+def test_with_the_log_labels_and_corrections_survive_the_end_of_all_processes(daemons):
+    daemon = daemons({**CHANGES, "ingest.durable": True, "round.min_samples": 10**6}).start()
+    with titan.Client(daemon.address, connect_timeout=SECONDS) as client:
+        numbers = list(push_unlabelled(client, 200, seed=6))
+        expected = {number: number % 10 for number in numbers[:150]}
+        assert set(client.label(list(expected), list(expected.values()))) == {"joined"}
+        daemon.until(lambda training: all(client.sample(number).fate != "waiting" for number in expected))
+        here = [number for number in expected if client.sample(number).fate in ("candidate", "held_out")]
+        assert len(here) >= 30
+        for shift in (1, 2):  # once and again
+            expected |= {number: (number + shift) % 10 for number in here}
+            assert set(client.label(here, [expected[number] for number in here])) == {"corrected"}
+    kill_all(daemon)
+    daemon.start()
+    training = daemon.until(lambda training: training.sample_ledger.buffered_count and training.state == "waiting")
+    ledger = training.sample_ledger
+    assert (ledger.pending_label_count, ledger.lost_count, ledger.is_balanced) == (50, 0, True)
+    with titan.Client(daemon.address, connect_timeout=SECONDS) as client:
+        daemon.until(lambda training: all(client.sample(number).fate != "waiting" for number in expected))
+        found = {number: client.sample(number).label for number in expected}
+        kept = {number: label for number, label in found.items() if label is not None}
+        assert len(kept) >= 30
+        assert kept == {number: expected[number] for number in kept}
+        assert set(kept) & set(here)
+        assert set(client.label(numbers[150:], [0] * 50)) == {"joined"}
     assert daemon.stop() == 0
