@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -17,7 +18,9 @@ CLASSES = 4
 
 def arena_with(labels: list[int]) -> Arena:
     """An arena in which samples of these classes were filled, in the order of their numbers."""
-    arena = Arena(create_arena(ArenaLayout(max(1, len(labels)), 1)))
+    descriptor = create_arena(ArenaLayout(max(1, len(labels)), 1))
+    arena = Arena(descriptor)
+    os.close(descriptor)  # the mapping stays
     for slot, label in enumerate(labels):
         arena.number[slot], arena.label[slot], arena.state[slot] = slot + 1, label, FILLED
     return arena
