@@ -30,7 +30,7 @@ def waiting_in(arena: Arena, clocks: Clocks, count: int, capacity: int = 10) -> 
     pending = PendingLabels(arena, capacity, clocks)
     for slot in range(count):
         arena.number[slot], arena.accepted_ns[slot], arena.state[slot] = slot + 1, clocks.wall, PENDING_LABEL
-    pending.add(1, [(0, count)])
+    pending.add([(0, count)])
     return pending
 
 

@@ -350,7 +350,7 @@ class Ledger:
         self._journal.commit(counters, runs, state, stream, position)
         self._note()
         if state == PENDING_LABEL:
-            self._pending.add(first, runs)
+            self._pending.add(runs)
             self._pending.trim()
         return first, count
 

@@ -29,8 +29,8 @@ class PendingLabels:
         >>> from titand.runtime.arena import ArenaLayout, create_arena
         >>> arena = Arena(create_arena(ArenaLayout(slot_count=4, sample_bytes=1)))
         >>> pending = PendingLabels(arena, capacity=2, clock=SystemClock())
-        >>> arena.state[3] = PENDING_LABEL
-        >>> pending.add(first_number=17, runs=[(3, 1)])
+        >>> arena.state[3], arena.number[3] = PENDING_LABEL, 17
+        >>> pending.add([(3, 1)])
         >>> pending.join(17, label=5), pending.join(17, label=5)
         (True, False)
         >>> arena.state[3] == FILLED, arena.label[3]
@@ -41,11 +41,8 @@ class PendingLabels:
         self._arena = arena
         self.capacity = capacity
         self._clock = clock
-        now, wall = clock.monotonic_ns(), clock.wall_ns()
-        self._waiting = {
-            arena.number[slot]: (slot, now - max(0, wall - arena.accepted_ns[slot]))
-            for slot in arena.slots_in(PENDING_LABEL)
-        }
+        self._waiting: dict[int, tuple[int, int]] = {}  # slot and since when, by number
+        self.add((slot, 1) for slot in arena.slots_in(PENDING_LABEL))
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -53,11 +50,12 @@ class PendingLabels:
     def __contains__(self, number: int) -> bool:
         return number in self._waiting
 
-    def add(self, first_number: int, runs: Iterable[tuple[int, int]]) -> None:
-        """Note that the samples in these runs (start, count) of slots wait from now on; their numbers count up."""
-        now = self._clock.monotonic_ns()
-        slots = (slot for start, count in runs for slot in range(start, start + count))
-        self._waiting.update((number, (slot, now)) for number, slot in enumerate(slots, first_number))
+    def add(self, runs: Iterable[tuple[int, int]]) -> None:
+        """Note that the samples in these runs (start, count) of slots wait, since they were accepted."""
+        arena, now, wall = self._arena, self._clock.monotonic_ns(), self._clock.wall_ns()
+        for start, count in runs:
+            for slot in range(start, start + count):
+                self._waiting[arena.number[slot]] = slot, now - max(0, wall - arena.accepted_ns[slot])
 
     def join(self, number: int, label: int) -> bool:
         """Give a sample its label and let it go the way of the others; return whether it waited for one."""

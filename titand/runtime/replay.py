@@ -102,7 +102,7 @@ class Replay:
         state = FILLED if record.kind == ADMITTED else PENDING_LABEL
         self._journal.commit(counters, runs, state, -1, StreamPosition())
         if state == PENDING_LABEL:
-            self._pending.add(first, runs)
+            self._pending.add(runs)
         else:
             os.eventfd_write(self._filled, count)
         return True
