@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ def load_golden(path: Path, spec: ModelSpec) -> GoldenSet:
     import numpy
 
     try:
-        with numpy.load(path, allow_pickle=False) as archive:
+        with numpy.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise _invalid(path, f"it cannot be read ({error.strerror or error})") from error
