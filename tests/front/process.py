@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from tests.front.house import SECONDS, House, eventually
+from tests.front.house import SECONDS, House, answer, eventually
 from titand.config import config_to_json
 from titand.runtime.channels import channel_pair
 from titand.runtime.descriptors import Descriptors, create_text
@@ -26,10 +28,17 @@ ENVIRONMENT = {
 class FrontProcess:
     """A running front, and the others' ends of its channels, the supervisor's first."""
 
-    def __init__(self, process: subprocess.Popen[str], ends) -> None:
+    def __init__(self, process: subprocess.Popen[str], ends, scripts) -> None:
         self.process = process
         self.supervisor = ends[0]
         self._ends = ends
+        self._answering = [
+            threading.Thread(target=answer, args=(end, script), daemon=True)
+            for end, script in zip(ends, scripts, strict=True)
+            if script is not None
+        ]
+        for each in self._answering:
+            each.start()
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; return exit status and log."""
@@ -39,14 +48,17 @@ class FrontProcess:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stderr.close()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+        for each in self._answering:
+            each.join()
         for end in self._ends:
             end.close()
 
 
 @contextmanager
-def front_process(house: House, wait: bool = True) -> Iterator[FrontProcess]:
-    """Start a front over a house's memories, as the supervisor does."""
+def front_process(house: House, wait: bool = True, log: int | IO[str] = subprocess.PIPE) -> Iterator[FrontProcess]:
+    """Start a front over a house's memories, as the supervisor does; the house's scripts answer it."""
     house.boards.clear("front")
     supervisor, for_supervisor = channel_pair()
     trainer, for_trainer = channel_pair()
@@ -64,14 +76,14 @@ def front_process(house: House, wait: bool = True) -> Iterator[FrontProcess]:
         [sys.executable, "-m", "titand.front.server", "--fds", given.to_argument()],
         pass_fds=given.all(),
         env=ENVIRONMENT,
-        stderr=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     for_supervisor.close()
     for_trainer.close()
     for_selector.close()
     os.close(given.config)
-    running = FrontProcess(process, (supervisor, trainer, selector))
+    running = FrontProcess(process, (supervisor, trainer, selector), (house.supervisor, house.trainer, house.selector))
     try:
         if wait:
             eventually(lambda: house.boards.read("front") is not None)

@@ -63,8 +63,9 @@ def test_a_stream_that_breaks_the_rules_ends_with_the_rule(house, messages, reas
 def test_bytes_that_are_no_message_end_their_stream_only(house, garbage):
     with house().front(), house().stubs() as stubs:
         call = stubs.channel.stream_stream("/titan.v1.SampleService/PushSamples")
-        error = failure_of(call(iter([OPEN.SerializeToString(), garbage]), timeout=SECONDS))
-        assert error.code() is grpc.StatusCode.INTERNAL
+        for messages in ([garbage], [OPEN.SerializeToString(), garbage]):
+            error = failure_of(call(iter(messages), timeout=SECONDS))
+            assert (error.code(), info_of(error).reason) == (INVALID_ARGUMENT, "MESSAGE_UNREADABLE")
         assert Conversation(stubs).push(batch_of(1, [0])).acknowledged_sequence == 1
 
 

@@ -34,7 +34,7 @@ from titand.clock import Clock, SystemClock
 from titand.config import Config, config_from_json, with_changes
 from titand.errors import ConfigError
 from titand.front.errors import ErrorAnswers
-from titand.front.guards import AdminOnly, CountedLibraryStreams
+from titand.front.guards import AdminOnly, CountedLibraryStreams, ReadableRequests
 from titand.front.high_water import HighWater
 from titand.front.keeping import Keeping
 from titand.front.sample_log import SampleLog
@@ -195,7 +195,8 @@ class Front:
 
     def _new_server(self, name: str) -> grpc.Server:
         threads = self._most_streams + LONG_CALLS + SHORT_CALLS
-        guards = [CountedLibraryStreams(self.streams), *([AdminOnly()] if name == "titand.sock" else [])]
+        guards = [CountedLibraryStreams(self.streams), ReadableRequests()]
+        guards += [AdminOnly()] if name == "titand.sock" else []
         server = grpc.server(
             ThreadPoolExecutor(threads, name),
             interceptors=[ErrorAnswers(self._log), *guards],
