@@ -35,6 +35,13 @@ VERBS = {
     "training": (0, "GetTraining", lambda client: client.training(), {}),
     "pause": (1, "PauseTraining", lambda client: client.pause("hot"), {"note": "hot"}),
     "resume": (1, "ResumeTraining", lambda client: client.resume(), {}),
+    "rollback": (
+        1,
+        "RollbackTraining",
+        lambda client: client.rollback("421", "worse"),
+        {"snapshot": "snapshots/r00000421", "note": "worse"},
+    ),
+    "back to the best": (1, "RollbackTraining", lambda client: client.rollback(), {"snapshot": "snapshots/best"}),
     "sample": (0, "GetSample", lambda client: client.sample(7), {"name": "samples/7"}),
     "suspects": (0, "ListSuspectSamples", lambda client: client.suspects(5), {"page_size": 5}),
     "label": (0, "LabelSamples", lambda client: client.label([7, 9], [2, 0]), {"numbers": [7, 9], "labels": [2, 0]}),
@@ -48,6 +55,9 @@ ANSWERS = {
     "GetTraining": training(state="STATE_ACTIVE"),
     "PauseTraining": training_service_pb2.PauseTrainingResponse(training=training(state="STATE_PAUSED")),
     "ResumeTraining": training_service_pb2.ResumeTrainingResponse(training=training(state="STATE_ACTIVE")),
+    "RollbackTraining": training_service_pb2.RollbackTrainingResponse(
+        rollback={"round_number": 500, "source": "snapshots/r00000421", "reason": "REQUESTED"}
+    ),
     "GetSample": sample_service_pb2.Sample(name="samples/7", fate="FATE_TRAINED"),
     "ListSuspectSamples": sample_service_pb2.ListSuspectSamplesResponse(
         suspects=[{"name": "samples/7", "reasons": ["REASON_HIGH_LOSS", "REASON_FAR_FROM_CLASS"]}]
@@ -62,6 +72,7 @@ RESULTS = {
     "GetTraining": lambda found: found.state == "active",
     "PauseTraining": lambda found: found.state == "paused",
     "ResumeTraining": lambda found: found.state == "active",
+    "RollbackTraining": lambda found: (found.round_number, found.reason) == (500, "REQUESTED"),
     "GetSample": lambda found: found.fate == "trained",
     "ListSuspectSamples": lambda found: found[0].reasons == ("high_loss", "far_from_class"),
     "LabelSamples": lambda found: found == ["joined", "too_late"],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 
 import grpc
@@ -87,6 +88,37 @@ def test_one_is_got_by_name_and_the_newest_without(admin):
     first, second = create(admin), create(admin)
     assert admin.GetSnapshot(pb.GetSnapshotRequest(name=first.name), timeout=SECONDS) == first
     assert admin.GetSnapshot(pb.GetSnapshotRequest(name=LATEST), timeout=SECONDS) == second
+
+
+def test_the_best_is_got_by_that_name_once_there_is_one(here, admin):
+    assert failed(admin.GetSnapshot, pb.GetSnapshotRequest(name="snapshots/best"))[1] == "SNAPSHOT_NOT_FOUND"
+    first, _ = create(admin), create(admin)
+    here.store.promote("r00000001")
+    assert admin.GetSnapshot(pb.GetSnapshotRequest(name="snapshots/best"), timeout=SECONDS) == first
+    assert download(admin, name="snapshots/best")[1] == CONTENT
+
+
+def test_a_snapshot_tells_how_it_compared_with_the_best(here, admin):
+    counts = {"class_counts": [3, 0, 1], "correct_counts": [2, 0, 1], "confusions": [[0, 2, 1]], "loss": None}
+    gate = {
+        "verdict": "kept",
+        "message": "As it was.",
+        "round": 7,
+        "best": "r00000001",
+        "held_out": counts
+        | {"better": 2, "worse": 1, "difference": 0.25, "difference_low": -0.1, "difference_high": 0.5},
+        "golden": None,
+        "judge_time_ns": 11,
+    }
+    here.store.create(7, [b"x"], model=here.config.model_spec, create_time_ns=1, gate=gate)
+    shown = admin.GetSnapshot(pb.GetSnapshotRequest(name="snapshots/r00000007"), timeout=SECONDS).gate
+    assert (shown.verdict, shown.best, shown.round_number) == (shown.VERDICT_KEPT, "snapshots/r00000001", 7)
+    held_out = shown.held_out
+    assert (held_out.difference, held_out.difference_low, held_out.difference_high) == (0.25, -0.1, 0.5)
+    assert [(each.label, each.predicted, each.count) for each in held_out.confusions] == [(0, 2, 1)]
+    assert (list(held_out.class_counts), held_out.better_count, held_out.worse_count) == ([3, 0, 1], 2, 1)
+    assert math.isnan(held_out.loss)
+    assert not shown.HasField("golden")
 
 
 def test_pages_come_newest_first_and_together_hold_everything(admin):

@@ -187,6 +187,18 @@ def test_everything_that_the_boards_say_is_shown(tmp_path):
     assert training.last_snapshot == "snapshots/r00000009"
 
 
+def test_the_guard_is_shown(tmp_path):
+    gate = {"verdict": "failed", "message": "Worse.", "round": 8, "best": "r00000004", "golden": None}
+    gate["held_out"] = {"class_counts": [1], "correct_counts": [0], "confusions": [[0, 1, 1]], "loss": 2.5}
+    done = {"round": 9, "source": "checkpoint", "reason": "GATE_FAILED", "message": "Worse.", "time_ns": 3}
+    told = {"best": "r00000004", "looks": 5, "automatic": 2, "rate_factor": 0.25, "last": done, "last_gate": gate}
+    guard = training_of(config_in(tmp_path), reports({"guard": told}), COUNTS, [], now_ns=1).guard
+    assert (guard.best, guard.look_count, guard.automatic_rollback_count) == ("snapshots/r00000004", 5, 2)
+    assert (guard.rate_factor, guard.last_rollback.source, guard.last_rollback.round_number) == (0.25, "checkpoint", 9)
+    assert (guard.last_gate.verdict, guard.last_gate.held_out.loss) == (guard.last_gate.VERDICT_FAILED, 2.5)
+    assert not guard.last_gate.held_out.HasField("difference")
+
+
 def test_a_round_without_a_variance_ratio_has_none(tmp_path):
     given = reports({"state": "active", "last_round": {"number": 1, "variance_ratio": None}})
     shown = training_of(config_in(tmp_path), given, COUNTS, [], 1).last_round

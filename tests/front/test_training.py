@@ -8,9 +8,11 @@ from titan.v1.training_service_pb2 import (
     GetTrainingRequest,
     PauseTrainingRequest,
     ResumeTrainingRequest,
+    RollbackTrainingRequest,
     Training,
     WatchTrainingRequest,
 )
+from titand.storage.snapshots import SnapshotStore
 
 SUPERVISOR = {"state": "running", "processes": [{"name": "trainer", "pid": 4}, {"name": "selector", "pid": 5}]}
 
@@ -93,6 +95,49 @@ def test_pause_and_resume_are_written_down_and_the_trainer_is_woken(house):
         at_work(here)
         assert training_of(admin).state_reason == "TRAINING"
         assert woken == [True, False]
+
+
+def test_a_pause_of_the_guard_says_why_and_is_lifted_by_resuming(house):
+    pause = {"reason": "ROLLED_BACK_REPEATEDLY", "message": "It did not help.", "since_ns": 5}
+    resumed = []
+    here = house(trainer={"wake": dict, "resume": lambda: resumed.append(True) or {}})
+    at_work(here, state="paused", guard={"pause": pause})
+    with here.front(), here.stubs("admin.sock") as admin:
+        training = training_of(admin)
+        assert (training.state, training.state_reason) == (Training.STATE_PAUSED, "ROLLED_BACK_REPEATEDLY")
+        assert training.state_message == "It did not help."
+        admin.training.ResumeTraining(ResumeTrainingRequest(), timeout=SECONDS)
+        assert resumed == [True]
+        admin.training.PauseTraining(PauseTrainingRequest(note="lunch"), timeout=SECONDS)
+        assert training_of(admin).state_reason == "PAUSED_ON_REQUEST"
+        admin.training.ResumeTraining(ResumeTrainingRequest(), timeout=SECONDS)
+        assert here.boards.read("wishes").content["paused"] is False
+
+
+def test_a_rollback_is_done_by_the_trainer_to_a_snapshot_that_is_there(house):
+    asked = []
+
+    def rollback(name, note):
+        asked.append((name, note))
+        return {"round": 9, "source": name, "reason": "REQUESTED", "message": "Rolled back.", "time_ns": 7}
+
+    here = house(trainer={"rollback": rollback})
+    store = SnapshotStore(here.folder / "snapshots")
+    for round in (1, 2):
+        store.create(round, [b"model"], model=here.config.model_spec, create_time_ns=1)
+    store.promote("r00000001")
+    with here.front(), here.stubs("admin.sock") as admin:
+        for name in ("snapshots/best", "snapshots/latest", "snapshots/r00000001"):
+            request = RollbackTrainingRequest(snapshot=name, note="why")
+            done = admin.training.RollbackTraining(request, timeout=SECONDS).rollback
+            assert (done.round_number, done.reason, done.rollback_time.ToNanoseconds()) == (9, "REQUESTED", 7)
+        assert asked == [("r00000001", "why"), ("r00000002", "why"), ("r00000001", "why")]
+        assert done.source == "snapshots/r00000001"
+        for name, reason in (("snapshots/r00000007", "SNAPSHOT_NOT_FOUND"), ("best", "NAME_INVALID")):
+            with pytest.raises(grpc.RpcError) as caught:
+                admin.training.RollbackTraining(RollbackTrainingRequest(snapshot=name), timeout=SECONDS)
+            assert info_of(caught.value).reason == reason
+        assert len(asked) == 3
 
 
 def test_a_wish_counts_although_the_trainer_is_gone(house):
