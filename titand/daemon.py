@@ -297,7 +297,8 @@ def _restore(config: Config, arena: Arena, boards: Boards, clock: SystemClock, l
         return {"health": health}  # the trainer will refuse it, and say what to do
     if facts.paused:
         boards.write("wishes", {"paused": True, "note": "since before the restart", "since_ns": clock.wall_ns()})
-    waiting = restore_image(arena, bytes(bundle.sections["arena"]), facts.version)
+    in_hand = facts.batch["round"] if facts.batch else 0
+    waiting = restore_image(arena, bytes(bundle.sections["arena"]), facts.version, in_hand)
     log.info("state is back", version=facts.version, samples_waiting=waiting, clean=facts.clean)
     time_ns = newest_ns(config.checkpoint_folder) or 0
     return {"health": health, "checkpoint": describe(bundle.sections, facts, time_ns)}

@@ -160,13 +160,60 @@ def test_a_clean_stop_brings_every_waiting_sample_back(life, room):
 
     old, new = waiting(before), waiting(after)
     for number, (state, *rest) in new.items():
-        assert state == (old[number][0] if old[number][0] in WAITING else FILLED)
+        assert state == (FILLED if old[number][0] == SELECTED else old[number][0])
         assert rest == list(old[number][1:])
     trained = {n for n, row in enumerate(life.states, 1) if is_trained(row, life.rounds[n - 1])}
     assert set(new) <= set(old) - trained
     assert len(new) == min(room, len(set(old) - trained))
-    assert count == sum(state == FILLED for state, *_ in new.values())
+    assert count == sum(state in (FILLED, CANDIDATE) for state, *_ in new.values())
     check(ledger_of(after).counts(), expected(life, room, True), life)
+
+
+@given(LIVES)
+def test_a_batch_in_the_trainers_hand_stays_there(life):
+    before, after = lived(life), new_arena()
+    restore_image(after, image_of(before, with_samples=True), COMPLETED, COMPLETED + 1)
+    old, new = waiting(before), waiting(after)
+    in_hand = {number for number, (state, *_) in new.items() if state == SELECTED}
+    chosen = {number for number, (state, *_) in old.items() if state == SELECTED}
+    assert in_hand == {number for number in chosen if life.rounds[number - 1] == COMPLETED + 1}
+
+
+class Reused:
+    """An arena whose front takes a slot back, and fills it with another sample, while samples are being copied."""
+
+    def __init__(self, arena: Arena, ledger: Ledger, after: int, ends: list[int]) -> None:
+        self._arena, self._ledger, self._after, self._ends = arena, ledger, after, ends
+
+    def __getattr__(self, name: str):
+        return getattr(self._arena, name)
+
+    def sample(self, slot: int):
+        """Let it happen before the copy that is due."""
+        if self._after == 0:
+            for doomed, end in enumerate(self._ends):
+                if self._arena.state[doomed] in (FILLED, CANDIDATE):
+                    self._arena.state[doomed] = end
+            admit(self._ledger, SLOTS)
+        self._after -= 1
+        return self._arena.sample(slot)
+
+
+@given(st.integers(0, SLOTS), st.lists(st.sampled_from([FILTERED, EVICTED, INVALID]), max_size=SLOTS))
+def test_a_slot_that_is_reused_while_samples_are_copied_gives_no_false_sample(when, ends):
+    arena, after = new_arena(), new_arena()
+    ledger = ledger_of(arena)
+    admit(ledger, SLOTS)
+    image = image_of(Reused(arena, ledger, when, ends), with_samples=True)
+    restore_image(after, image, 0)
+    for number, (_, data, label, *_) in waiting(after).items():
+        assert data == content(number)
+        assert label == number % 7
+    gone = len(ends) if when < SLOTS else 0
+    counts = ledger_of(after).counts()
+    assert counts.is_balanced
+    assert (counts.pushed, counts.lost) == (SLOTS, 0)
+    assert set(range(gone + 1, SLOTS + 1)) <= set(waiting(after))
 
 
 @given(LIVES)

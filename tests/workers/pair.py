@@ -28,7 +28,8 @@ from titand.runtime.boards import Boards, Memory, create_boards, create_memory
 from titand.runtime.descriptors import Descriptors, create_text
 from titand.runtime.ledger import Ledger
 from titand.runtime.parameters import ParameterBoard, create_parameters
-from titand.workers.assembly import Surroundings, build_learner, build_selector, build_trainer
+from titand.workers.assembly import Surroundings, build_learner, build_selector, build_trainer, restore_selector
+from titand.workers.resuming import batch_from_plain
 
 SHAPE, CLASSES, MEAN, STD = (6,), 3, 0.5, 2.0
 
@@ -157,19 +158,37 @@ class Pair:
             self.clock,
         )
 
-    def start(self, arena: Arena | None = None, state: memoryview | None = None, version: int = 0) -> None:
-        """Start both workers, the first ones or the successors of dead ones, in the order of the processes."""
+    def start(
+        self,
+        arena: Arena | None = None,
+        state: memoryview | None = None,
+        version: int = 0,
+        previous: memoryview | None = None,
+        selector: bytes | None = None,
+        batch: dict | None = None,
+    ) -> None:
+        """Start both workers, the first ones or the successors of dead ones, in the order of the processes.
+
+        Args:
+            arena: how the workers see it.
+            state, version, previous: of a checkpoint, see `TrainerWorker.begin`.
+            selector: of a checkpoint, see `selector_state_bytes`.
+            batch: of a checkpoint, see `batch_to_plain`.
+        """
         around = self.around(arena)
         self.permit, self.batch = None, None
         self.arena = around.arena
         self.trainer = build_trainer(around)
-        self.trainer.begin(state, version)
+        self.trainer.begin(state, version, previous)
         self.board = ParameterBoard(self.descriptors.parameters)
         self.optimizer = Interrupted(self.trainer._learner._optimizer)
         self.trainer._learner._optimizer = self.optimizer
-        self.permit = self.trainer.first_permit()
-        self.recovered = recover_slots(self.arena, self.board.version)
+        self.batch = batch_from_plain(batch, self.arena) if batch else None
+        self.permit = self.trainer.permit_after(self.batch) if self.batch else self.trainer.first_permit()
         self.selector = build_selector(around)
+        if selector:
+            restore_selector(self.selector, selector)
+        self.recovered = recover_slots(self.arena, self.board.version, self.permit.round - 1, self.selector.candidates)
         self.recorder = Recorder(self.selector._selector)
         self.selector._selector = self.recorder
         self.selector.load(self.permit.version)

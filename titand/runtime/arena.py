@@ -29,6 +29,7 @@ import mmap
 import os
 import re
 import struct
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
@@ -178,20 +179,23 @@ def create_arena(layout: ArenaLayout) -> int:
     return descriptor
 
 
-def recover_slots(arena: Arena, completed_round: int) -> int:
+def recover_slots(
+    arena: Arena, completed_round: int, round_in_hand: int = 0, candidates: Container[int] = frozenset()
+) -> int:
     """Give the samples of dead workers back to the filter; return how many.
 
-    A candidate is filtered again. A selected sample was trained on if its round was completed (its parameters are
-    published), otherwise it is filtered again too.
+    A candidate is filtered again, unless its buffer was restored. A selected sample was trained on if its round was
+    completed (its parameters are published), otherwise it is filtered again too, unless the trainer has its batch.
     """
     recovered = 0
     for slot in arena.slots_in(CANDIDATE):
-        arena.state[slot] = FILLED
-        recovered += 1
+        if slot not in candidates:
+            arena.state[slot] = FILLED
+            recovered += 1
     for slot in arena.slots_in(SELECTED):
         if arena.round[slot] <= completed_round:
             arena.state[slot] = TRAINED
-        else:
+        elif arena.round[slot] != round_in_hand:
             arena.state[slot] = FILLED
             recovered += 1
     return recovered

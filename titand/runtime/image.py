@@ -31,7 +31,6 @@ from titand.runtime.journal import TRANSACTIONS
 _LENGTH = struct.Struct("<I")
 _COLUMNS = ("number", "label", "round", "observed_ns", "accepted_ns")
 _LIVE = (FILLED, CANDIDATE, SELECTED, HELD_OUT, PENDING_LABEL)
-_AS_THEY_WERE = (HELD_OUT, PENDING_LABEL)  # all others are filtered anew
 _ATTEMPTS = 1000
 _PAUSE_SECONDS = 1e-4
 
@@ -96,8 +95,10 @@ def _head_of(image: bytes) -> dict[str, Any]:
     return head
 
 
-def restore_image(arena: Arena, image: bytes, completed_round: int) -> int:
-    """Put an image into a new arena; return how many samples are to be filtered anew.
+def restore_image(arena: Arena, image: bytes, completed_round: int, round_in_hand: int = 0) -> int:
+    """Put an image into a new arena; return how many samples are still to be worked up.
+
+    What was selected for a round is filtered anew, unless it was completed, or its batch is in the trainer's hand.
 
     Samples that the image does not hold, because the daemon died, are counted as lost; held-out ones as released.
 
@@ -128,8 +129,9 @@ def restore_image(arena: Arena, image: bytes, completed_round: int) -> int:
             for name, value in row.items():
                 getattr(arena, name)[slot] = value
             arena.data[slot * size : (slot + 1) * size] = image[offset : offset + size]
-            arena.state[slot] = state if state in _AS_THEY_WERE else FILLED
-            waiting += state not in _AS_THEY_WERE
+            is_again = state == SELECTED and row["round"] != round_in_hand
+            arena.state[slot] = FILLED if is_again else state
+            waiting += state not in (HELD_OUT, PENDING_LABEL)
         if head["with_samples"]:
             offset += size
     arena.counters[:] = memoryview(struct.pack(f"{len(counters)}q", *counters)).cast("q")

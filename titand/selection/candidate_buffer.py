@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from titand.selection.varopt import Kept, VarOptReservoir
 
@@ -50,6 +51,24 @@ class CandidateBuffer:
         self._arrived: dict[int, float] = {}
         self._arrived_total = 0.0
         self._length = 0
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return everything in it, as numbers; strata in the order in which they came, which decides between equals."""
+        return {
+            "strata": [[stratum, reservoir.to_plain()] for stratum, reservoir in self._reservoir.items()],
+            "arrived": list(self._arrived.items()),
+            "arrived_total": self._arrived_total,
+        }
+
+    def restore(self, plain: Mapping[str, Any], key_of: Mapping[int, int]) -> None:
+        """Be as the one was that gave `plain`, but for the capacity; each key is now `key_of` it."""
+        self.clear()
+        for stratum, inside in plain["strata"]:
+            self._reservoir[stratum] = reservoir = VarOptReservoir()
+            reservoir.restore(inside, key_of)
+            self._length += len(reservoir)
+        self._arrived = dict(plain["arrived"])
+        self._arrived_total = plain["arrived_total"]
 
     def put(self, key: int, stratum: int, size: float) -> None:
         """Add an item of a size above 0."""

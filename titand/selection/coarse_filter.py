@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -186,8 +187,29 @@ class CoarseFilter:
         if sound.any():
             self._early_exit.learn(label[sound], feature[sound], importance[sound], probability[sound])
 
+    def window(self) -> dict[str, Any]:
+        """Return the window that is open: what arrived, and the candidates kept of it, by key."""
+        return {
+            "buffer": self._buffer.to_plain(),
+            "class_count": self._class_count,
+            "labels": list(self._label.items()),
+            "rule": self.rule,
+        }
+
+    def restore_window(self, window: Mapping[str, Any], key_of: Mapping[int, int]) -> None:
+        """Go on with a window that `window` gave; what was called `key` then is called `key_of[key]` now.
+
+        Raises:
+            ValueError: it is of another rule.
+        """
+        if window["rule"] != self.rule:
+            raise ValueError(f"the window was filtered by the rule {window['rule']!r}")
+        self._buffer.restore(window["buffer"], key_of)
+        self._class_count = list(window["class_count"])
+        self._label = {key_of[key]: label for key, label in window["labels"]}
+
     def state(self) -> dict[str, Tensor]:
-        """Return what the filter has learned, and its generator; not the buffered keys."""
+        """Return what the filter has learned, and its generator; not the window."""
         state = {f"statistics.{name}": tensor for name, tensor in self._statistics.state().items()}
         if self._early_exit is not None:
             state |= {f"early_exit.{name}": tensor for name, tensor in self._early_exit.state().items()}

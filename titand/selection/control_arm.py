@@ -85,6 +85,17 @@ class ControlArm:
         rows = torch.multinomial(share.cpu(), len(rows), replacement=True, generator=self._generator).to(hidden.device)
         _step(self._control, hidden[rows], label[rows], torch.ones(len(rows), device=hidden.device), rate)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return both layers and the differences; not the generator."""
+        differences = torch.tensor(list(self._differences), dtype=torch.float64)
+        return {"selected": self._selected, "control": self._control, "differences": differences}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue from what `state` gave."""
+        self._selected.copy_(state["selected"])
+        self._control.copy_(state["control"])
+        self._differences.extend(state["differences"].tolist())
+
     def gain(self) -> Interval | None:
         """Return the mean difference in loss, control minus selected, in nats; None before two blocks of rounds.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from titand.selection.control_arm import Interval
 
@@ -65,6 +67,14 @@ class Payoff:
             return False
         self._enter(Mode.RESTING, verdict)
         return True
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what `restore` needs."""
+        return {"rounds": self._rounds, "mode": self.mode.value, "reason": [self.reason.code, self.reason.message]}
+
+    def restore(self, plain: Mapping[str, Any]) -> None:
+        """Continue from what `to_plain` gave."""
+        self._rounds, self.mode, self.reason = plain["rounds"], Mode(plain["mode"]), Reason(*plain["reason"])
 
     def _enter(self, mode: Mode, reason: Reason) -> None:
         self.mode, self.reason, self._rounds = mode, reason, 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from titand.selection.varopt import Kept
 
@@ -46,6 +47,16 @@ class ScoreQueue:
         self._ticket = itertools.count()
         self._heap: list[tuple[float, int, int, int]] = []
         self._arrived: Counter[int] = Counter()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return everything in it, as numbers."""
+        return {"heap": [list(item) for item in self._heap], "arrived": list(self._arrived.items())}
+
+    def restore(self, plain: Mapping[str, Any], key_of: Mapping[int, int]) -> None:
+        """Be as the one was that gave `plain`, but for the capacity; each key is now `key_of` it."""
+        self._heap = [(score, ticket, stratum, key_of[key]) for score, ticket, stratum, key in plain["heap"]]
+        self._arrived = Counter(dict(plain["arrived"]))
+        self._ticket = itertools.count(1 + max((item[1] for item in self._heap), default=-1))
 
     def put(self, key: int, stratum: int, size: float) -> None:
         """Add an item whose score is `size`."""

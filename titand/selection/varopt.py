@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 
 class Kept(NamedTuple):
@@ -70,6 +70,17 @@ class VarOptReservoir:
     def put(self, key: int, size: float, adjusted_size: float | None = None) -> None:
         """Add an item of a size above 0; with its adjusted size if it has come through a sample before."""
         heapq.heappush(self._own, (adjusted_size or size, next(self._ticket), key, size))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return everything in it, as numbers."""
+        return {"own": [list(item) for item in self._own], "level": self._level, "threshold": self._threshold}
+
+    def restore(self, plain: Mapping[str, Any], key_of: Mapping[int, int]) -> None:
+        """Be as the one was that gave `plain`, each key now `key_of` it."""
+        self._own = [(adjusted, ticket, key_of[key], size) for adjusted, ticket, key, size in plain["own"]]
+        self._level = [(key_of[key], size) for key, size in plain["level"]]
+        self._threshold = plain["threshold"]
+        self._ticket = itertools.count(1 + max((item[1] for item in self._own), default=-1))
 
     def drop(self, uniform: float) -> int:
         """Drop one item by chance and return its key.

@@ -178,9 +178,10 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
-def selector_state_bytes(worker: SelectorWorker) -> bytes:
-    """Return the selector's state as bytes."""
-    return safetensors.save({name: tensor.contiguous().cpu() for name, tensor in worker.state().items()})
+def selector_state_bytes(worker: SelectorWorker, with_window: bool = False) -> bytes:
+    """Return the selector's state as bytes, see `SelectorWorker.state`."""
+    state = worker.state(with_window)
+    return safetensors.save({name: tensor.contiguous().cpu() for name, tensor in state.items()})
 
 
 def restore_selector(worker: SelectorWorker, state: bytes) -> None:

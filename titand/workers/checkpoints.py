@@ -34,6 +34,7 @@ class CheckpointFacts:
         paused: whether somebody had paused training.
         clean: whether it was written in an orderly stop, so that nothing came after it.
         guard: what `Guard.to_plain` gave.
+        batch: chosen already and not trained on, see `resuming.batch_to_plain`; None for none.
     """
 
     version: int
@@ -42,6 +43,7 @@ class CheckpointFacts:
     paused: bool
     clean: bool
     guard: Mapping[str, Any] = field(default_factory=dict)
+    batch: Mapping[str, Any] | None = None
 
 
 def model_fingerprint(config: Config) -> str:
@@ -136,14 +138,24 @@ class CheckpointWriter:
         """
         return self.is_due or (self.trouble is None and logged_bytes >= self._last_bytes)
 
-    def write(self, facts: CheckpointFacts, state: memoryview, selector: bytes | None) -> bool:
-        """Write one; what hinders it is remembered in `trouble`, and training goes on."""
+    def write(
+        self, facts: CheckpointFacts, state: memoryview, selector: bytes | None, previous: memoryview | None = None
+    ) -> bool:
+        """Write one; what hinders it is remembered in `trouble`, and training goes on.
+
+        Args:
+            facts: what the rest is.
+            state: of the trainer.
+            selector: what `selector_state_bytes` gave.
+            previous: the trainer's state a round earlier, where the next batch is to be scored with that.
+        """
         self._written_ns = self._clock.monotonic_ns()
         try:
             sections: dict[str, Any] = {
                 "facts": json.dumps(dataclasses.asdict(facts)).encode(),
                 "state": state,
                 "selector": selector or b"",
+                **({"previous": previous} if previous is not None else {}),
                 "arena": image_of(self._arena, with_samples=facts.clean or self._with_samples),
             }
             self._last_bytes = sum(len(section) for section in sections.values())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from titand.learning.evaluation import Evaluation, total
 from titand.runtime.arena import HELD_OUT, RELEASED, Arena
@@ -71,6 +72,16 @@ class HeldOut:
 
     def __len__(self) -> int:
         return sum(map(len, self._slots))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what decides who makes room next; the samples are in the arena."""
+        return {"allowed": self._allowed, "generator": self._generator.getstate()}
+
+    def restore(self, plain: Mapping[str, Any]) -> None:
+        """Continue from what `to_plain` gave."""
+        version, numbers, gauss = plain["generator"]
+        self._allowed = plain["allowed"]
+        self._generator.setstate((version, tuple(numbers), gauss))
 
     def keep(self, slot: int) -> None:
         """Put a filled slot aside; one of the fullest class makes room if need be, or itself leaves at once."""

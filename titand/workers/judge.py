@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -72,6 +73,26 @@ class Judge:
         self._ratios.clear()
         if not self.is_resting:
             self.control = None  # while it rests, the figures that sent it to rest stay in sight
+
+    def state(self) -> dict[str, Tensor]:
+        """Return both layers of the control arm, if there is one, and its generator."""
+        arm = {f"arm.{name}": tensor for name, tensor in self._arm.state().items()} if self._arm is not None else {}
+        return {**arm, "generator": self._generator.get_state()}
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all that is no tensor."""
+        control = None if self.control is None else dataclasses.astuple(self.control)
+        return {"payoff": self._payoff.to_plain(), "ratios": list(self._ratios), "control": control}
+
+    def restore(self, state: dict[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Continue from what `state` and `to_plain` gave."""
+        self._generator.set_state(state["generator"])
+        self._payoff.restore(plain["payoff"])
+        self._ratios.extend(plain["ratios"])
+        self.control = None if plain["control"] is None else Interval(*plain["control"])
+        if "arm.selected" in state and isinstance(self._model.head, LinearHead):
+            self._arm = ControlArm(_weight_with_bias(self._model.head), self._horizon_rounds, self._generator)
+            self._arm.restore({name: state[f"arm.{name}"] for name in ("selected", "control", "differences")})
 
     def report(self) -> dict[str, Any]:
         """Return what the selector's board says about it."""

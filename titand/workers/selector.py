@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+import json
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,6 @@ from titand.clock import Clock
 from titand.learning import scoring
 from titand.learning.evaluation import Evaluation, count_answers
 from titand.learning.models.split import SplitModel
-from titand.learning.state import Binding, StateLayout, model_tensors
-from titand.learning.state import copy as copy_state
 from titand.records import Batch, ModelSpec, Permit
 from titand.runtime.arena import CANDIDATE, EVICTED, FILLED, FILTERED, HELD_OUT, INVALID, SELECTED, Arena
 from titand.runtime.parameters import ParameterBoard
@@ -31,6 +29,7 @@ from titand.selection.selector import Selector, make_selector
 from titand.telemetry.stages import Stages
 from titand.workers.held_out import HeldOut, is_held_out
 from titand.workers.judge import Judge
+from titand.workers.model_on_board import ModelOnBoard
 from titand.workers.samples import SampleReader
 from titand.workers.suspicion import Suspicion
 
@@ -108,6 +107,7 @@ class SelectorWorker:
         self.suspicion = Suspicion(spec.class_count, torch.Generator().manual_seed(seed))
         self.window_size = 0
         self.invalid_count = 0
+        self.candidates: frozenset[int] = frozenset()  # slots of a window that was restored
 
     # ---- stage one
 
@@ -219,11 +219,12 @@ class SelectorWorker:
         if self._filter.needs_feature:
             self._filter.learn(candidates.label, feature, scores.gradient.norm(), scores.probability)
         draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
-        draw = dataclasses.replace(draw, sample_weight=temper(draw.sample_weight, self._contradiction.exponent))
-        self._contradiction.observe(candidates, scores.probability)
         with self.stages.timed("judge"):
+            # Of the choice alone, with unbiased weights: emphasis raises the loss on its way to fewer errors.
             self._judge.after_selection(candidates, scores.gradient.hidden, draw, round)
-        return draw
+        weight = temper(draw.sample_weight, self._contradiction.exponent)
+        self._contradiction.observe(candidates, scores.probability)
+        return dataclasses.replace(draw, sample_weight=weight)
 
     def _score(self, candidates: CandidateSet) -> tuple[Scores, Tensor]:
         x = self._reader.inputs(candidates.key)
@@ -291,17 +292,61 @@ class SelectorWorker:
 
     # ---- what outlives the process
 
-    def state(self) -> dict[str, Tensor]:
-        """Return what was learned about the stream, for checkpoints and for a successor."""
-        parts = {"filter": self._filter.state(), "contradiction": self._contradiction.state()}
+    def state(self, with_window: bool = False) -> dict[str, Tensor]:
+        """Return what was learned about the stream, for checkpoints and for a successor.
+
+        Args:
+            with_window: the open window too. It fits the arena only as long as nothing moves there any more.
+        """
+        parts = {
+            "filter": self._filter.state(),
+            "contradiction": self._contradiction.state(),
+            "judge": self._judge.state(),
+        }
         learned = {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
-        return {**learned, "generator": self._generator.get_state()}
+        plain = {
+            "judge": self._judge.to_plain(),
+            "held_out": self.held_out.to_plain(),
+            "last_sweep_round": self._last_sweep_round,
+            "answers": [self._right, self._answered],
+            "window": self._window() if with_window else None,
+        }
+        text = torch.frombuffer(bytearray(json.dumps(plain).encode()), dtype=torch.uint8)
+        return {**learned, "generator": self._generator.get_state(), "plain": text}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue from what `state` gave."""
+        """Continue from what `state` gave.
+
+        Raises:
+            ValueError, KeyError: it is of another model or rule.
+        """
         self._generator.set_state(state["generator"])
         self._filter.restore(_part(state, "filter"))
         self._contradiction.restore(_part(state, "contradiction"))
+        plain = json.loads(bytes(state["plain"].tolist()))
+        self._judge.restore(_part(state, "judge"), plain["judge"])
+        self.held_out.restore(plain["held_out"])
+        self._last_sweep_round = plain["last_sweep_round"]
+        self._right, self._answered = plain["answers"]
+        if plain["window"] is not None:
+            self._restore_window(plain["window"])
+
+    def _window(self) -> dict[str, Any]:
+        slots = self._arena.slots_in(CANDIDATE)
+        return {
+            "size": self.window_size,
+            "numbers": [[slot, self._arena.number[slot]] for slot in slots],
+            "filter": self._filter.window(),
+        }
+
+    def _restore_window(self, window: Mapping[str, Any]) -> None:
+        """Go on with a window, if its candidates are just those that are here, in whatever slots."""
+        here = {self._arena.number[slot]: slot for slot in self._arena.slots_in(CANDIDATE)}
+        if {number for _, number in window["numbers"]} != here.keys():
+            return
+        self._filter.restore_window(window["filter"], {slot: here[number] for slot, number in window["numbers"]})
+        self.window_size = window["size"]
+        self.candidates = frozenset(here.values())
 
     def report(self) -> dict[str, Any]:
         """Return what the board says about this worker."""
@@ -337,38 +382,3 @@ class SelectorWorker:
 def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     prefix = f"{name}."
     return {key[len(prefix) :]: tensor for key, tensor in state.items() if key.startswith(prefix)}
-
-
-class ModelOnBoard:
-    """A model whose values are a published version, without a copy where it computes on the CPU."""
-
-    def __init__(self, model: SplitModel, board: ParameterBoard) -> None:
-        self.model = model
-        self.version = -1
-        tensors = model_tensors(model)
-        layout = StateLayout.of({name: tensor.cpu() for name, tensor in tensors.items()})
-        self._views = [layout.views(board.slot(version)) for version in (0, 1)]
-        self.device = next(model.parameters()).device
-        self._tensors = tensors
-        self._binding = Binding(tensors, self._views) if self.device.type == "cpu" else None
-        # The filter goes on after the batch is sent, when the trainer may write over the version that we read. So the
-        # first block, a few kilobytes, is copied.
-        self._first_block = copy.deepcopy(model.first_block)
-        model.eval()
-        self._first_block.eval()
-
-    def load(self, version: int) -> None:
-        """Take over a published version; it must stay unchanged until the batch is handed over."""
-        if version == self.version:
-            return
-        if self._binding is not None:
-            self._binding.point(version % 2)
-        else:
-            copy_state(self._views[version % 2], self._tensors)
-        copy_state(model_tensors(self.model.first_block), model_tensors(self._first_block))
-        self.version = version
-
-    @torch.inference_mode()
-    def feature(self, x: Tensor) -> Tensor:
-        """Return what the filter looks at, [N, F]."""
-        return scoring.condensed(self._first_block(x))

@@ -41,8 +41,6 @@ def run_selector(descriptors: Descriptors, trainer: Channel, clock: Clock) -> in
     if permit is None:
         return 0
     version = ParameterBoard(descriptors.parameters).version
-    if recovered := recover_slots(around.arena, version):
-        log.warning("samples of the last selector are filtered again", count=recovered)
     try:
         worker = build_selector(around)
     except TitanError as error:
@@ -54,6 +52,8 @@ def run_selector(descriptors: Descriptors, trainer: Channel, clock: Clock) -> in
             restore_selector(worker, state)
         except (ValueError, KeyError) as error:
             log.warning("what was known of the stream does not fit and is dropped", why=error)
+    if recovered := recover_slots(around.arena, version, permit.round - 1, worker.candidates):
+        log.warning("samples of the last selector are filtered again", count=recovered)
     log.info("ready", device=worker.report()["device"], version=version)
     return _SelectorLoop(around, worker, trainer, stop, permit).run()
 
@@ -127,7 +127,9 @@ class _SelectorLoop:
                 else:
                     more = more or evaluated
             self._report(force=idle and not readable)
-        self._around.memory.write(selector_state_bytes(worker))  # for the checkpoint that the trainer writes now
+        self._around.memory.write(
+            selector_state_bytes(worker, with_window=True)
+        )  # for the checkpoint that the trainer writes now
         return 0
 
     def _answer(self) -> None:

@@ -54,6 +54,7 @@ class TrainerWorker:
         self.last_round: dict[str, Any] = {}
         self.staleness_round_counts = [0, 0]
         self.refused_updates = 0
+        self._is_behind = False  # the next batch is to be scored with the version before
         self._base: bytearray | None = None
         self._gains: deque[float] = deque(maxlen=_GAIN_ROUNDS)
 
@@ -62,10 +63,15 @@ class TrainerWorker:
         """Rounds completed since the model was new."""
         return self._board.version
 
-    def begin(self, state: memoryview | None, version: int) -> None:
+    def begin(self, state: memoryview | None, version: int, previous: memoryview | None = None) -> None:
         """Publish the first version of this start: a checkpoint's state, or the learner's own values.
 
         Does nothing when the board outlived an earlier trainer: its version is the newest there is.
+
+        Args:
+            state: of the version; None for the learner's own values.
+            version: its number.
+            previous: state of the version before, where the next batch is still to be scored with that one.
         """
         if self._board.version >= 0:
             return
@@ -74,11 +80,14 @@ class TrainerWorker:
         else:
             for name, view in self._layout.views(self._board.slot(version)).items():
                 view.copy_(self._learner.tensors()[name].detach())
+        if previous is not None:
+            self._board.slot(version - 1)[:] = previous
+            self._is_behind = True
         self._board.publish(version)
 
     def first_permit(self) -> Permit:
-        """Return the permit that starts the pipeline."""
-        return Permit(self.version + 1, self.version)
+        """Return the permit that starts the pipeline, or goes on with the one that was left unanswered."""
+        return Permit(self.version + 1, self.version - self._is_behind)
 
     def permit_after(self, batch: Batch) -> Permit:
         """Return the permit to send on taking a batch, before training on it: for the next, with the newest version."""
@@ -98,7 +107,7 @@ class TrainerWorker:
         if not step.finite:
             self._board.slot(round)[:] = self.state()
         self._board.publish(round)
-        self._base = None
+        self._base, self._is_behind = None, False
         self._arena.mark(slots, TRAINED)
         end = self._clock.monotonic_ns()
         self.stages.record("publish", copied - start)
@@ -186,6 +195,11 @@ class TrainerWorker:
             for entry in self._layout.entries
             if entry.name in wanted
         }
+
+    def previous_state(self, permit: Permit) -> memoryview | None:
+        """Return the state of the version before, if an unanswered permit names it and it is the one to go on from."""
+        is_needed = permit.version == self.version - 1 and self._base is None
+        return self._board.slot(permit.version) if is_needed else None
 
     def state(self) -> memoryview:
         """Return the flat state that the next round begins from: all that resuming needs of the model."""

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -18,7 +19,6 @@ from titand.runtime.channels import Channel, ChannelClosed, plain_error
 from titand.runtime.descriptors import Descriptors
 from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
-from titand.storage.bundles import load_newest
 from titand.storage.manifests import Snapshot
 from titand.storage.snapshots import SnapshotStore
 from titand.storage.tensors import encode_tensors
@@ -27,13 +27,12 @@ from titand.workers.checkpoints import (
     SAVED,
     CheckpointFacts,
     CheckpointWriter,
-    facts_of,
     model_fingerprint,
-    require_fit,
     sample_fingerprint,
 )
 from titand.workers.gatekeeper import Gate
 from titand.workers.guard import Guard
+from titand.workers.resuming import batch_to_plain, begin
 from titand.workers.signals import Stop
 from titand.workers.trainer import TrainerWorker
 
@@ -52,39 +51,16 @@ def run_trainer(descriptors: Descriptors, selector: Channel, clock: Clock) -> in
     around.boards.write("trainer", {**known, "state": "starting", "state_since_ns": clock.wall_ns()})
     try:
         worker = build_trainer(around)
-        remembered = _begin(around, worker, log)
+        resumed = begin(around, worker, log)
         store = SnapshotStore(around.config.snapshot_folder)
-        guard = Guard(around, worker, store, known.get("guard") or remembered, log)
+        guard = Guard(around, worker, store, known.get("guard") or resumed.guard, log)
     except TitanError as error:
         failure = {"state": "failed", "state_reason": error.reason, "state_message": str(error)}
         around.boards.write("trainer", {**failure, "state_since_ns": clock.wall_ns()})
         log.error("cannot start", reason=error.reason, message=str(error))
         return os.EX_IOERR if isinstance(error, StorageError) else os.EX_CONFIG  # a disk may recover
     log.info("ready", version=worker.version, model=around.config.model.architecture)
-    return _TrainerLoop(around, worker, guard, store, selector, stop, log).run()
-
-
-def _begin(around: Surroundings, worker: TrainerWorker, log: Log) -> Mapping[str, Any]:
-    """Publish the first version: the board's own, else the checkpoint's, else the model's initial values.
-
-    Returns:
-        What the guard knew at the checkpoint.
-    """
-    if worker.version >= 0:
-        log.warning("goes on from the parameters of the last trainer", version=worker.version)
-        worker.begin(None, 0)
-        return {}
-    bundle, _ = load_newest(around.config.checkpoint_folder)
-    if bundle is None:
-        worker.begin(None, 0)
-        return {}
-    facts = facts_of(bundle)
-    require_fit(facts, around.config)
-    worker.begin(bundle.sections["state"] or None, facts.version)  # none: stopped before there was a model
-    if bundle.sections["selector"] and around.memory.read() is None:
-        around.memory.write(bytes(bundle.sections["selector"]))
-    log.info("goes on from a checkpoint", version=facts.version, generation=bundle.generation, clean=facts.clean)
-    return facts.guard
+    return _TrainerLoop(around, worker, guard, store, resumed.batch, selector, stop, log).run()
 
 
 class _TrainerLoop:
@@ -96,6 +72,7 @@ class _TrainerLoop:
         worker: TrainerWorker,
         guard: Guard,
         store: SnapshotStore,
+        in_hand: Batch | None,
         selector: Channel,
         stop: Stop,
         log: Log,
@@ -103,6 +80,8 @@ class _TrainerLoop:
         self._around = around
         self._worker = worker
         self._guard = guard
+        self._in_hand = in_hand  # a batch that was taken, and is not trained on yet
+        self._permit = worker.first_permit()
         self._selector = selector
         self._front = Channel.of_descriptor(around.descriptors.trainer)
         self._stop = stop
@@ -140,20 +119,28 @@ class _TrainerLoop:
         # The selector has ended before us, and the front before it: nothing moves in the arena now, and a transaction
         # in which the front was killed is ours to finish.
         Ledger(self._around.arena, self._around.descriptors.filled, self._clock)
+        with suppress(ChannelClosed):  # which only says that nothing was left
+            self._in_hand = self._in_hand or self._receive()
         if self._write_checkpoint(clean=True):
             self._around.boards.write("trainer", {"state": SAVED})
         return 0
 
     def _serve(self) -> None:
-        self._selector.send(to_plain(self._worker.first_permit()))
+        if self._in_hand is not None:
+            self._permit = self._worker.permit_after(self._in_hand)
+        self._selector.send(to_plain(self._permit))
         batches, front = self._selector.fileno(), self._front.fileno()
         while not self._stop.is_set:
             sources = [front] if self._is_paused() else [front, batches]
             readable = self._stop.wait(sources, _BEAT_SECONDS)
             if front in readable:
                 self._answer()
-            if batches in readable:
-                self._train()
+            if self._in_hand is not None and not self._is_paused():
+                self._train(self._in_hand)
+            elif batches in readable and (batch := self._receive()) is not None:
+                self._in_hand, self._permit = batch, self._worker.permit_after(batch)
+                self._selector.send(to_plain(self._permit))
+                self._train(batch)
             self._keep()
             self._report(force=not readable)
 
@@ -166,19 +153,19 @@ class _TrainerLoop:
 
     # ---- rounds
 
-    def _train(self) -> None:
+    def _receive(self) -> Batch | None:
         message = self._selector.receive(0)
-        if message is None:
-            return
-        batch = from_plain(Batch, message)
+        return None if message is None else from_plain(Batch, message)
+
+    def _train(self, batch: Batch) -> None:
         now = self._clock.monotonic_ns()
         sent = batch.facts.get("sent_ns", now)
         # Handed over while we waited: otherwise it lay ready, and what passed is our own round.
         if sent > self._idle_since_ns:
             self._worker.stages.record("handover", now - sent)
-        self._selector.send(to_plain(self._worker.permit_after(batch)))
         self._set_state("active")
         step = self._worker.on_batch(batch, (now - self._idle_since_ns) / 1e9)
+        self._in_hand = None
         self._idle_since_ns = self._clock.monotonic_ns()
         every = self._config.storage.snapshot_rounds
         if self._guard.watch(batch, step):
@@ -319,8 +306,13 @@ class _TrainerLoop:
             self._worker.version, model_fingerprint(config), sample_fingerprint(config), self._is_wished_paused(), clean
         )
         facts = dataclasses.replace(facts, guard=self._guard.to_plain())
+        previous = None
+        if clean and self._in_hand is not None:
+            facts = dataclasses.replace(facts, batch=batch_to_plain(self._in_hand, self._around.arena))
+        elif clean:
+            previous = self._worker.previous_state(self._permit)
         with self._worker.stages.timed("checkpoint"):
-            written = self._checkpoints.write(facts, self._worker.state(), self._around.memory.read())
+            written = self._checkpoints.write(facts, self._worker.state(), self._around.memory.read(), previous)
         if written:
             self._saved_version = self._worker.version
             self._log.info("checkpoint", version=facts.version, clean=clean)
