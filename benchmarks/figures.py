@@ -48,4 +48,4 @@ def _variance() -> tuple[str, str]:
         if case.method == method and case.conditions == plain and (case.batch_size, case.capacity) == (10, 30):
             errors.setdefault(case.conditions.task, {})[case.conditions.seed] = record.error.mean
     told = ", ".join(f"{1 / statistics.mean(errors[task].values()):.1f} on {name}" for task, name in NAMES.items())
-    return f"variance of a random batch over that of the chosen one, after {STAGE:,} rounds", f"{told}"
+    return f"variance of a random batch over that of the chosen one, unbiased, after {STAGE:,} rounds", f"{told}"

@@ -2,8 +2,8 @@
 
     python -m benchmarks.filter_cost [--models ...] [--repeats 15] [--budget MINUTES]
 
-Stage one on a micro-batch of 32 arrivals, for two rules: "stratified" (the default; needs no feature) and "predicted"
-(first block and early exit). Scoring is one full forward pass of 30 candidates with everything that C-IS needs of it.
+Stage one on a micro-batch of 32 arrivals, for two rules: "stratified" (needs no feature) and "predicted" (the default:
+first block and early exit). Scoring is one full forward pass of 30 candidates with everything that C-IS needs of it.
 One thread; the three alternate. The paper has 1/6.5 to 1/94 for filter over C-IS per sample.
 """
 

@@ -114,16 +114,16 @@ class SelectionConfig:
     )
     candidates: int = _key(30, "most candidates kept of a window", between(1, 10_000), reloads=True)
     filter: str = _key(
-        "stratified", "rule of the coarse filter", one_of("stratified", "predicted", "rep-div", "uniform")
+        "predicted", "rule of the coarse filter", one_of("stratified", "predicted", "rep-div", "uniform")
     )
     weight_exponent: float = _key(
-        1.0, "of the sample weights: 1 unbiased, 0 plain average; the least one under full_contradiction", RATIO
+        0.0, "of the sample weights: 1 unbiased, 0 plain average; the least one under full_contradiction", RATIO
     )
     full_contradiction: float = _key(
-        0.0, "share of labels that contradict the model at which sample weights are unbiased; 0: exponent fixed", RATIO
+        0.1, "share of labels that contradict the model at which sample weights are unbiased; 0: exponent fixed", RATIO
     )
     least_importance: float = _key(
-        1e-6, "of cis: less than this share of the mean importance counts as this share", SHARE
+        0.1, "of cis: less than this share of the mean importance counts as this share", SHARE
     )
     statistics_decay: float = _key(0.9, "of the class statistics, per round", RATIO)
     horizon_rounds: int = _key(500, "rounds that prove whether it pays; 0: it never rests", NOT_NEGATIVE)

@@ -8,6 +8,7 @@ import torch
 from tests.workers.pair import CLASSES, SHAPE, Plan
 from titand.config import POLICIES
 from titand.selection import selector
+from titand.workers.judge import Judge
 
 
 def rounds_with_wrong_labels(pair, share, count=400):
@@ -46,6 +47,24 @@ def test_wrong_labels_bring_the_weights_back_to_unbiased(pairs, share, least, mo
     report = pair.selector.report()
     assert least <= report["weight_exponent"] <= most
     assert report["contradicted_share"] == pytest.approx(share, abs=0.07)
+
+
+class Listening(Judge):
+    """Notes the sample weights that it is asked to judge."""
+
+    def after_selection(self, candidates, hidden, draw, round):
+        self.judged = draw.sample_weight.tolist()
+        super().after_selection(candidates, hidden, draw, round)
+
+
+def test_the_judge_is_shown_the_choice_and_not_the_emphasis(pairs):
+    unbiased, plain = pairs(Plan()), pairs(Plan(weight_exponent=0.0))
+    for pair in (unbiased, plain):
+        pair.start()
+        pair.selector._judge.__class__ = Listening
+        pair.round()
+    assert plain.selector._judge.judged == unbiased.selector._judge.judged == list(unbiased.batches[0].sample_weights)
+    assert plain.batches[0].sample_weights == pytest.approx((1.0,) * 4)
 
 
 def test_batches_that_are_random_have_no_exponent(pairs):

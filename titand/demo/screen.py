@@ -55,7 +55,7 @@ def gain(training: Training) -> str:
     pays = "pays" if mean - (margin or 0.0) > 1.0 else "does not pay here"
     return (
         f"Choosing {pays}: the gradient of a random batch has {with_margin(mean, margin, '.2f')} times the variance of "
-        f"the chosen one's ({selection.variance_ratio_rounds} rounds)."
+        f"the chosen one's, unbiased ({selection.variance_ratio_rounds} rounds)."
     )
 
 
