@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import grpc
 import pytest
@@ -175,6 +176,63 @@ def test_watch_prints_a_line_for_each_round_and_an_end_for_programs(titanctl):
     lines = [envelope(line) for line in out.splitlines()]
     assert [line["status"] for line in lines] == ["ok"] * 5 + ["end"]
     assert [line["data"]["round_count"] for line in lines[:5]] == [0, 1, 2, 3, 4]
+
+
+def rounds(*numbers, then=lambda context: None):
+    """A watch that tells of these rounds."""
+
+    def watch(request, context):
+        for number in numbers:
+            yield training_service_pb2.WatchTrainingResponse(training={"round_count": number})
+        then(context)
+
+    return watch
+
+
+def test_watch_goes_on_when_the_daemon_is_back(serve, capsys):
+    """The server ends in the middle of the watch, and starts again a while later."""
+    server, codes = serve(), []
+    told, over = threading.Event(), threading.Event()
+
+    def hold(context):
+        told.set()
+        over.wait(30)
+
+    server.answers["WatchTraining"] = rounds(7, then=hold)
+    words = ["--address", server.address, "watch", "--count", "3"]
+    watching = threading.Thread(target=lambda: codes.append(main(words)))
+    watching.start()
+    assert told.wait(30)
+    server.stop()
+    over.set()
+    server.answers["WatchTraining"] = rounds(7, 8)
+    server.start()
+    watching.join(30)
+    out, err = capsys.readouterr()
+    assert codes == [0]
+    assert [line.split()[2] for line in out.splitlines()] == ["7", "7", "8"]
+    assert err.count("Waiting for the daemon.") == 1
+
+
+def test_watch_says_once_that_it_waits_and_gives_up_at_a_refusal(titanctl):
+    def drop(context):
+        context.abort(grpc.StatusCode.UNAVAILABLE, "scripted")
+
+    def refuse(context):
+        abort(context, grpc.StatusCode.PERMISSION_DENIED, "ADMIN_ONLY", "No.")
+
+    answers = iter([rounds(1, then=drop), rounds(then=drop), rounds(2, then=refuse)])
+    titanctl.server.answers["WatchTraining"] = lambda request, context: next(answers)(request, context)
+    code, out, err = titanctl("watch")
+    assert code == 1
+    assert [line.split()[2] for line in out.splitlines()] == ["1", "2"]
+    assert err.count("Waiting for the daemon.") == 1
+    assert "No." in err
+
+
+def test_watch_does_not_wait_for_a_daemon_that_never_answered(folder, capsys):
+    assert main(["--address", str(folder / "titand.sock"), "watch"]) == 3
+    assert "Waiting" not in capsys.readouterr().err
 
 
 def test_telemetry_names_source_and_age_of_every_value(titanctl):

@@ -55,6 +55,10 @@ class Output:
             self._envelope("end")
         return OK
 
+    def note(self, message: str) -> None:
+        """Tell people something that is no result."""
+        print(f"titanctl: {message}", file=sys.stderr)
+
     def error(self, code: str, message: str, hint: str = "") -> None:
         """Print what went wrong."""
         if self.format == "text":
