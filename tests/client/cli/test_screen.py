@@ -10,7 +10,17 @@ import pytest
 
 from titan.cli.screen import COLUMNS, screen
 from titan.convert import record
-from titan.records import Board, HealthItem, Measurement, ProcessUsage, SampleLedger, Telemetry, Training
+from titan.records import (
+    Board,
+    Guard,
+    HealthItem,
+    Measurement,
+    ProcessUsage,
+    Rollback,
+    SampleLedger,
+    Telemetry,
+    Training,
+)
 from titan.v1 import training_service_pb2
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
@@ -173,3 +183,10 @@ def test_labels_that_come_late_are_told_and_are_part_of_the_sum():
     assert any("+ 200 unlabelled" in line and line.endswith("balanced") for line in lines)
     (labels,) = [line for line in lines if line.startswith("LABELS")]
     assert "12 awaited, 188 expired, 3 orphaned" in labels
+
+
+def test_the_best_snapshot_and_the_last_rollback_stand_beside_the_newest():
+    guard = Guard("snapshots/r00000400", None, 0, 1, Rollback(421, "snapshots/r00000400", "GATE_FAILED", "", None), 1.0)
+    shown = screen(training(last_snapshot="snapshots/r00000420", guard=guard), None, "unix:x")
+    line = "SNAPSHOT   snapshots/r00000420   best r00000400   rolled back before round 421: GATE_FAILED"
+    assert line in shown

@@ -1,4 +1,4 @@
-"""titanctl snapshots: list, get, create, delete."""
+"""titanctl snapshots: list, get, create, diff, delete."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from titan.cli.output import Misused, Output
 from titan.cli.words import UNKNOWN, decimal, size
 
 if TYPE_CHECKING:
-    from titan.records import Snapshot
+    from titan.records import Comparison, Snapshot
+
+CONFUSIONS_SHOWN = 5
 
 
 def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser("snapshots", parents=[everywhere], help="list, get, create or delete snapshots")
+    parser = verbs.add_parser("snapshots", parents=[everywhere], help="list, get, create, compare or delete snapshots")
     parser.set_defaults(run=_list)
     actions = parser.add_subparsers(metavar="ACTION", title="actions (default: list)")
     actions.add_parser("list", parents=[everywhere], help="list all, newest first").set_defaults(run=_list)
     getting = actions.add_parser("get", parents=[everywhere], help="show one")
-    getting.add_argument("name", nargs="?", default="latest", help="'latest', a round number or a full name")
+    getting.add_argument("name", nargs="?", default="latest", help="'latest', 'best', a round number or a name")
     getting.set_defaults(run=_get)
     creating = actions.add_parser("create", parents=[everywhere], help="snapshot the last completed round")
     creating.add_argument("--note", default="", help="what it is for")
     creating.set_defaults(run=_create)
+    comparing = actions.add_parser("diff", parents=[everywhere], help="show what changed between two")
+    comparing.add_argument("before", help="'best', a round number or a full name")
+    comparing.add_argument("after", nargs="?", default="latest", help="likewise (default: latest)")
+    comparing.set_defaults(run=_diff)
     deleting = actions.add_parser("delete", parents=[everywhere], help="delete one and its exports")
     deleting.add_argument("name", help="a round number or a full name")
     deleting.add_argument("--yes", action="store_true", help="do not ask")
@@ -48,6 +54,14 @@ def _create(args: argparse.Namespace, output: Output) -> int:
     with client(args) as titan:
         snapshot = titan.create_snapshot(args.note)
     return output.result(snapshot, lambda: "\n".join(description(snapshot)))
+
+
+def _diff(args: argparse.Namespace, output: Output) -> int:
+    from titan.cli.diff import difference, lines
+
+    with client(args) as titan:
+        found = difference(titan, args.before, args.after)
+    return output.result(found, lambda: "\n".join(lines(found)))
 
 
 def _delete(args: argparse.Namespace, output: Output) -> int:
@@ -84,7 +98,22 @@ def description(snapshot: Snapshot) -> list[str]:
         "METRICS    " + (", ".join(f"{name} {value:.4g}" for name, value in snapshot.metrics.items()) or UNKNOWN),
     ]
     lines += [f"FILE       {file.format}, {size(file.size_bytes)}, sha256 {file.sha256}" for file in snapshot.files]
+    if (gate := snapshot.gate) is not None:
+        lines.append(f"GATE       {gate.verdict}: {gate.message}")
+        lines += _confused(gate.held_out, snapshot.labels)
     return [*lines, f"PARENT     {snapshot.parent or 'none'}"]
+
+
+def _confused(found: Comparison | None, labels: tuple[str, ...]) -> list[str]:
+    """Return what is taken for what, the most frequent first."""
+    if found is None or not found.confusions:
+        return []
+    told = [
+        f"{each.count} of {found.class_counts[each.label]} {labels[each.label]} as {labels[each.predicted]}"
+        for each in found.confusions[:CONFUSIONS_SHOWN]
+    ]
+    more = len(found.confusions) - len(told)
+    return [f"CONFUSED   {', '.join(told)}" + (f" and {more} more" if more else "")]
 
 
 def _accuracy(snapshot: Snapshot) -> str:

@@ -50,7 +50,7 @@ class Tensor(NamedTuple):
 def _safetensors(path: str) -> str:
     """Check a safetensors file: every tensor at its place, nothing between or behind, no NaN or infinity."""
     with open(path, "rb") as file:
-        tensors, data_begin = _header(file, path)
+        tensors, data_begin = header(file, path)
         reached = 0
         for each in tensors:
             if each.begin != reached or each.end - each.begin != each.item_count * ITEM_BYTES.get(each.data_type, -1):
@@ -63,7 +63,7 @@ def _safetensors(path: str) -> str:
     return f"{len(tensors)} tensors, {sum(each.item_count for each in tensors):,} numbers, all finite"
 
 
-def _header(file: BinaryIO, path: str) -> tuple[list[Tensor], int]:
+def header(file: BinaryIO, path: str) -> tuple[list[Tensor], int]:
     """Return the tensors in the order of the file, and where their bytes begin."""
     length = int.from_bytes(file.read(LENGTH_BYTES), "little")
     if length > min(HEADER_LIMIT, os.fstat(file.fileno()).st_size - LENGTH_BYTES):
