@@ -27,9 +27,10 @@ from pathlib import Path
 
 from titand.errors import CorruptFile, StorageError
 from titand.storage.files import Buffer, publish, refusals_of, sync_folder
+from titand.storage.formats import BUNDLE
 
 MAGIC = b"titand\xb1\n"
-FORMAT_VERSION = 1
+FORMAT_VERSION = BUNDLE.version
 PREAMBLE = struct.Struct("<8sII")
 DIGEST_BYTES = hashlib.sha256().digest_size
 FILE_NAME = re.compile(r"g(\d{10,})\.bundle")
@@ -178,7 +179,8 @@ def decode_bundle(contents: memoryview, name: str) -> Bundle:
             raise _corrupt(name, f"section {section} fails its checksum")
     if not whole:
         raise _corrupt(name, "it fails its checksum")
-    return Bundle(generation, format_version, {section: view for section, (view, _) in sections.items()})
+    contents_by_name = BUNDLE.migrate({name: view for name, (view, _) in sections.items()}, format_version)
+    return Bundle(generation, format_version, contents_by_name)
 
 
 def _decode_sections(body: memoryview, header_length: int) -> tuple[int, dict[str, tuple[memoryview, int]]]:

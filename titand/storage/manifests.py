@@ -16,8 +16,9 @@ from typing import Any
 from titand.errors import CorruptFile
 from titand.records import ModelSpec, model_spec_from_plain
 from titand.storage.files import refusals_of
+from titand.storage.formats import MANIFEST
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = MANIFEST.version
 MODEL_FILE = "model.safetensors"
 
 
@@ -91,7 +92,7 @@ def decode_manifest(contents: bytes, path: Path) -> dict[str, Any]:
         raise corrupt(path, "it is not a manifest") from error
     if not (intact and canonical):
         raise corrupt(path, "it fails its checksum")
-    return plain
+    return MANIFEST.migrate(plain, plain.get("format_version", 1))
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -55,8 +55,9 @@ from typing import Any
 
 from titand.errors import CorruptFile, StorageError
 from titand.storage.files import PARTIAL, READ_BYTES, Buffer, refusals_of, sync_folder
+from titand.storage.formats import LOG
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = LOG.version
 SECTOR_BYTES = 512
 HEADER_BYTES = 8 * SECTOR_BYTES
 
@@ -427,8 +428,7 @@ def _read_header(path: Path, descriptor: int) -> dict[str, Any]:
             "Install the newer titand again, or move the file away to begin without it.",
             {"path": str(path)},
         )
-    header: dict[str, Any] = json.loads(text)
-    return header
+    return LOG.migrate(json.loads(text), version)
 
 
 def _corrupt(path: Path, defect: str) -> CorruptFile:

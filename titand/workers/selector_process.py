@@ -54,6 +54,7 @@ def run_selector(descriptors: Descriptors, trainer: Channel, clock: Clock) -> in
             log.warning("what was known of the stream does not fit and is dropped", why=error)
     if recovered := recover_slots(around.arena, version, permit.round - 1, worker.candidates):
         log.warning("samples of the last selector are filtered again", count=recovered)
+    around.memory.write(selector_state_bytes(worker))  # a successor must not go on with a window that is past
     log.info("ready", device=worker.report()["device"], version=version)
     return _SelectorLoop(around, worker, trainer, stop, permit).run()
 
@@ -127,9 +128,8 @@ class _SelectorLoop:
                 else:
                     more = more or evaluated
             self._report(force=idle and not readable)
-        self._around.memory.write(
-            selector_state_bytes(worker, with_window=True)
-        )  # for the checkpoint that the trainer writes now
+        # For the checkpoint that the trainer writes now.
+        self._around.memory.write(selector_state_bytes(worker, with_window=True))
         return 0
 
     def _answer(self) -> None:
