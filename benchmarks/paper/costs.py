@@ -24,7 +24,7 @@ from benchmarks.paper.settings import Settings
 from benchmarks.paper.simulator import Choosing, Simulation
 from titand.learning import scoring
 
-REPEATS = 15
+REPEATS = 9
 
 
 @dataclass(frozen=True)
