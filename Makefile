@@ -33,7 +33,7 @@ DEBIAN_PACKAGES := systemd systemd-container strace qemu-system-common git make
 OLDEST := grpcio==1.71.2 grpcio-health-checking==1.71.2 grpcio-reflection==1.71.2 protobuf==5.29.5
 
 # What needs torch; everything else has to pass on Python 3.10 without it.
-TORCH_TESTS := tests/benchmarks tests/deploy tests/docs tests/selection tests/learning tests/workers tests/e2e tests/faults \
+TORCH_TESTS := tests/benchmarks tests/deploy tests/docs tests/golden tests/selection tests/learning tests/workers tests/e2e tests/faults \
   titand/selection titand/learning titand/workers titand/demo/judge.py
 
 # Minutes that a scaled run of all benchmarks takes.

@@ -61,7 +61,7 @@ def test_a_checkpoint_of_any_version_is_gone_on_from(pairs, version):
     assert counts.is_balanced
     for column, count in known["counts"].items():
         assert getattr(counts, column) == count, column
-    assert pair.ledger.open_stream("camera", frozenset())[1].sequence == 0
+    assert pair.ledger.open_stream("camera", frozenset())[1].sequence == counts.pushed
 
     pair.pushed = counts.pushed
     pair.start(
@@ -69,7 +69,7 @@ def test_a_checkpoint_of_any_version_is_gone_on_from(pairs, version):
         batch=facts.batch,
     )  # fmt: skip
     assert pair.recovered == 0, "the window and the batch are as they were"
-    assert pair.selector.window_size == 7 - 1
+    assert 0 < pair.selector.window_size <= 7
     assert pair.batch is not None
     batch, pair.batch = pair.batch, None
     pair.trainer.on_batch(batch, 0.0)
