@@ -335,6 +335,8 @@ def test_no_sample_comes_back_from_the_log_with_a_label_that_was_corrected(tmp_p
     with before.front(), before.stubs() as stubs:
         stream = Conversation(stubs)
         stream.push(batch_of(1, [0] * 40))
+        before.take(CANDIDATE, 10)
+        before.take(HELD_OUT, 10)
         image = image_of(before.arena, with_samples=True)
         stream.push(batch_of(41, [0] * 40))
         stream.push(batch_of(81, [-1] * 40))
@@ -346,7 +348,7 @@ def test_no_sample_comes_back_from_the_log_with_a_label_that_was_corrected(tmp_p
     seen = {}
 
     def consume():
-        slots = after.arena.slots_in(FILLED)
+        slots = [slot for state in (CANDIDATE, HELD_OUT, FILLED) for slot in after.arena.slots_in(state)]
         seen.update((after.arena.number[slot], after.arena.label[slot]) for slot in slots)
         after.arena.mark(slots, TRAINED)
         return len(seen) == 120

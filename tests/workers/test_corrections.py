@@ -10,6 +10,7 @@ import torch
 
 from tests.workers.pair import CLASSES, SHAPE, Plan
 from titand.runtime.arena import CANDIDATE, EVICTED, FILLED, FILTERED, FREE, HELD_OUT, SELECTED, TRAINED
+from titand.workers.assembly import restore_selector, selector_state_bytes
 
 REACHABLE = (FILLED, CANDIDATE, HELD_OUT)
 
@@ -121,6 +122,24 @@ def test_a_correction_of_a_candidate_outlives_its_selector(pair):
     pair.train()
     assert set(numbers) <= set(wanted)
     assert pair.learner.labels[-1] == [wanted[number] for number in numbers]
+
+
+def test_a_window_that_is_restored_has_the_labels_that_were_corrected_since(pair):
+    pair.feed(40)
+    pair.filter()
+    state = selector_state_bytes(pair.selector, with_window=True)
+    slots = pair.arena.slots_in(CANDIDATE)
+    wanted = {pair.arena.number[slot]: other(pair.arena.label[slot]) for slot in slots}
+    for slot in slots:
+        pair.arena.label[slot] = wanted[pair.arena.number[slot]]
+    start(pair)
+    pair.arena.mark(slots, CANDIDATE)
+    restore_selector(pair.selector, state)
+    batch = pair.select()
+    candidates, _ = pair.recorder.seen[-1]
+    assert set(candidates.key) == set(slots)
+    assert candidates.label.tolist() == [wanted[pair.arena.number[slot]] for slot in candidates.key]
+    assert candidates.window_size == batch.facts["window_size"] > len(slots)
 
 
 def test_held_out_samples_are_kept_in_balance_by_their_corrected_labels(pairs):

@@ -6,7 +6,7 @@ import os
 from array import array
 from collections.abc import Mapping
 
-from titand.runtime.arena import FILLED, FREE, HELD_OUT, PENDING_LABEL, Arena
+from titand.runtime.arena import CANDIDATE, FILLED, FREE, HELD_OUT, PENDING_LABEL, SELECTED, Arena
 from titand.runtime.counters import ACCEPTED, LOGGED, LOST, ORPHAN_LABELS, PUSHED, REJECTED, SHED
 from titand.runtime.journal import Journal
 from titand.runtime.log_records import ADMITTED, LABELLED, LogRecord
@@ -39,12 +39,13 @@ class Replay:
         """Take the labels that were corrected after their samples were written down, by number.
 
         They come back with them: once a sample is filled it is the selector's, and nobody else corrects it. Of those
-        that a checkpoint has brought back none is the selector's yet; a later front finds them corrected.
+        that a checkpoint has brought back none is a worker's yet; a later front finds them corrected.
         """
         self._corrections = corrections
-        for state in (FILLED, HELD_OUT):
+        for state in (FILLED, CANDIDATE, SELECTED, HELD_OUT):
             for slot in self._arena.slots_in(state):
-                self._arena.label[slot] = corrections.get(self._arena.number[slot], self._arena.label[slot])
+                if (number := self._arena.number[slot]) in corrections:  # and nothing else: workers may run already
+                    self._arena.label[slot] = corrections[number]
 
     def make(self, sequence: int, record: LogRecord) -> bool:
         """Make a change unless it is part of the arena; return whether it is made, or must wait for room."""

@@ -345,6 +345,8 @@ class SelectorWorker:
         if {number for _, number in window["numbers"]} != here.keys():
             return
         self._filter.restore_window(window["filter"], {slot: here[number] for slot, number in window["numbers"]})
+        for slot in here.values():  # a label may have been corrected since
+            self._filter.relabel(slot, self._arena.label[slot])
         self.window_size = window["size"]
         self.candidates = frozenset(here.values())
 
