@@ -17,7 +17,8 @@ HANG_SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def daemon(daemons):
-    daemon = daemons({"service.hang_seconds": HANG_SECONDS}).start()
+    # Readings are rarer than a hang may last: that is no hang.
+    daemon = daemons({"service.hang_seconds": HANG_SECONDS, "telemetry.interval_seconds": 4 * HANG_SECONDS}).start()
     daemon.pushed = [daemon.push(500)]
     daemon.quiet()
     return daemon
@@ -70,7 +71,7 @@ def test_a_killed_process_is_back_and_nothing_is_lost(daemon, producers, name):
     assert process_of(daemon.training(), name).last_exit == how
 
 
-@pytest.mark.parametrize("name", ["selector", "front"])
+@pytest.mark.parametrize("name", ["selector", "front", "telemetry"])
 def test_a_process_that_hangs_is_ended_and_back(daemon, producers, name):
     survive(daemon, producers, name, signal.SIGSTOP)
     training = daemon.training()

@@ -76,7 +76,7 @@ class Supervisor:
         log: Log,
     ) -> None:
         self._children = (front, zygote, telemetry)
-        self._front, self._zygote = front, zygote
+        self._front, self._zygote, self._telemetry = front, zygote, telemetry
         self._exporter = exporter
         self._boards = boards
         self._rules = rules
@@ -226,6 +226,8 @@ class Supervisor:
                 if code == _EX_CONFIG:
                     self._log.error("the front cannot start; see above")
                     self._stop_requested, self._failure = True, {"reason": "FRONT_FAILED", "message": "see the log"}
+            elif child is self._telemetry:
+                self._boards.end("telemetry")
             elif child is self._zygote:
                 self._zygote_ready = False
                 for name in self._pair_pids:
@@ -243,7 +245,8 @@ class Supervisor:
 
     def _kill_stuck(self) -> None:
         now = self._clock.monotonic_ns()
-        watched = [("front", self._front.pid, self._front.restarts)] if self._front.pid else []
+        children = (self._front, self._telemetry)
+        watched = [(child.name, child.pid, child.restarts) for child in children if child.pid]
         watched += [(name, pid, self._pair) for name, pid in self._pair_pids.items()]
         for name, pid, restarts in watched:
             if name in self._hung_since_ns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titand.clock import SystemClock
+from titand.clock import Clock, SystemClock
 from titand.config import config_from_json
 from titand.runtime.boards import Boards
 from titand.runtime.channels import Channel, ChannelClosed
@@ -12,20 +12,30 @@ from titand.telemetry.sysfs import identify
 from titand.workers.signals import Stop
 from titand.workers.telemetry import TelemetryCore, run
 
+_BEAT_SECONDS = 1.0
+
 
 class _Ending:
-    """Time to stop: SIGTERM, or the supervisor is gone."""
+    """Time to stop: SIGTERM, or the supervisor is gone. Until then, a sign of life however rare readings are."""
 
-    def __init__(self, supervisor: Channel) -> None:
+    def __init__(self, supervisor: Channel, boards: Boards, clock: Clock) -> None:
         self._stop = Stop()
         self._supervisor = supervisor
+        self._boards = boards
+        self._clock = clock
 
     def wait(self, timeout: float) -> bool:
-        if self._stop.wait([self._supervisor.fileno()], timeout):
-            try:
-                self._supervisor.receive(0)
-            except ChannelClosed:
-                return True
+        until_ns = self._clock.monotonic_ns() + int(timeout * 1e9)
+        while not self._stop.is_set:
+            self._boards.beat("telemetry")
+            left = max(0.0, (until_ns - self._clock.monotonic_ns()) / 1e9)
+            if self._stop.wait([self._supervisor.fileno()], min(left, _BEAT_SECONDS)):
+                try:
+                    self._supervisor.receive(0)
+                except ChannelClosed:
+                    return True
+            if left <= _BEAT_SECONDS:
+                break
         return self._stop.is_set
 
 
@@ -46,7 +56,7 @@ def run_telemetry(descriptors: Descriptors) -> int:
         boards.write("telemetry", reading)
 
     try:
-        run(core, publish, clock, _Ending(Channel.of_descriptor(descriptors.supervisor)))
+        run(core, publish, clock, _Ending(Channel.of_descriptor(descriptors.supervisor), boards, clock))
     finally:
         core.close()
     return 0
