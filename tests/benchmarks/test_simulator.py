@@ -59,13 +59,14 @@ class Daemon:
             scoring,
             spec,
             coarse_filter,
-            selector_of(method),
+            selector_of(method, least=settings.least),
             Judge(scoring, Payoff(0, 1), 1, lambda round: 0.0, torch.Generator()),
-            Contradiction(settings.beta, 0.1 if settings.rule else 0.0),
+            Contradiction(0.0, 0.1) if settings.rule else Contradiction(settings.beta),
             settings.batch,
             Budgets(settings.candidates, settings.window, settings.window, 1000),
             0.0,
             0,
+            1000,
             settings.seed + 2,
             clock,
         )
@@ -90,9 +91,17 @@ def windows(settings):
     return itertools.islice(arrivals(tasks.load(settings.task).dataset.train, settings), settings.rounds)
 
 
-@pytest.mark.parametrize("method", ["titan", "titan-predicted"])
-def test_every_batch_and_the_final_parameters_are_the_daemons_bit_for_bit(method):
-    settings = SETTINGS.but(method=method)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"beta": 0.5},
+        {"method": "titan-predicted"},
+        {"method": "titan-predicted", "rule": "contradiction", "least": 0.1, "noise": 0.2, "rounds": 30},
+    ],
+)
+def test_every_batch_and_the_final_parameters_are_the_daemons_bit_for_bit(changes):
+    settings = SETTINGS.but(**changes)
     daemon, simulation = Daemon(settings), Simulation(settings, tasks.load(settings.task).spec)
     for raw, label in windows(settings):
         batch = daemon.round(raw, label)
