@@ -73,7 +73,7 @@ class Store:
 
     def evidence(self) -> list[Any]:
         """Return what no start may change, whatever fails meanwhile: the contents of files, under any name."""
-        files = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.endswith(PARTIAL))
+        files = (path for path in self.folder.rglob("*") if path.is_file() and PARTIAL not in str(path))
         return sorted(path.read_bytes() for path in files)
 
     def pieces(self, number: int) -> list[bytes]:
