@@ -1,6 +1,9 @@
 """Ingestion: samples per second into the arena, and what they cost, beside a raw socket in the same run.
 
-    python -m benchmarks.ingest [--rounds 5] [--seconds 2] [--budget MINUTES]
+    python -m benchmarks.ingest [--rounds 5] [--seconds 2] [--durable] [--budget MINUTES]
+
+With --durable instead: with the log of samples beside without it, and how long an acknowledgement takes. Checkpoints
+are only pretended, so that the log never waits for one.
 
 The front runs as it does in the daemon, alone; another process empties the arena as the selector would. The client
 pushes 3 x 32 x 32 bytes in batches of 32 over the bidirectional stream. In between, as many bytes go through a bare
@@ -12,28 +15,39 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.context import ForkProcess
+from pathlib import Path
+
+import grpc
 
 import titan
 from benchmarks import measure
 from benchmarks.measure import cpu_seconds, memory_megabytes, summary
+from titan.v1 import sample_service_pb2 as pb
+from titan.v1 import sample_service_pb2_grpc as pb_grpc
 from titand.clock import SystemClock
 from titand.config import config_from_json, config_to_json
 from titand.runtime.arena import FILLED, FILTERED, Arena, ArenaLayout, create_arena
 from titand.runtime.boards import Boards, create_boards
 from titand.runtime.channels import channel_pair
+from titand.runtime.counters import LOGGED
 from titand.runtime.descriptors import Descriptors, create_text
 
 SAMPLE = 3 * 32 * 32
 BATCH = 32
 CONFIG = """{"model": {"architecture": "mobilenet_v1", "labels": ["a", "b", "c"],
-"input": {"data_type": "uint8", "shape": [3, 32, 32]}}, "service": {"runtime_directory": "%s"}}"""
+"input": {"data_type": "uint8", "shape": [3, 32, 32]}}, "ingest": {"durable": %s},
+"service": {"runtime_directory": "%s", "state_directory": "%s"}}"""
+SINGLE_PUSHES = 300
 
 
 def main() -> None:
@@ -41,7 +55,16 @@ def main() -> None:
     parser = measure.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--durable", action="store_true", help="measure the log of samples, beside none")
     options = parser.parse_args()
+    if options.durable:
+        found = [_durable(options.seconds) for _ in measure.repeats(options.rounds, options.budget)]
+        measure.publish(
+            "ingest",
+            options.folder / "durable",
+            {name: {each: summary([run[name][each] for run in found]) for each in found[0][name]} for name in found[0]},
+        )
+        return
     with tempfile.TemporaryDirectory(prefix="ti") as folder:
         front, drain = _start_front(folder)
         pushed, raw = [], []
@@ -67,9 +90,75 @@ def main() -> None:
     measure.publish("ingest", options.folder, result)
 
 
-def _start_front(folder: str) -> tuple[subprocess.Popen[bytes], ForkProcess]:
+def _durable(seconds: float) -> dict[str, dict[str, float]]:
+    """Return throughput, latency and writes, with the log and without."""
+    found = {}
+    for name, durable in (("logged", True), ("not logged", False)):
+        with tempfile.TemporaryDirectory(prefix="ti") as folder:
+            (Path(folder) / "log").mkdir()
+            front, drain = _start_front(folder, durable)
+            try:
+                address = f"unix:{folder}/titand.sock"
+                _push(address, 0.5, front.pid)
+                before = _log_of(address)
+                samples_per_second, server_cpu, _, _ = _push(address, seconds, front.pid)
+                after = _log_of(address)
+                latencies = sorted(_latencies(address))
+            finally:
+                front.send_signal(signal.SIGTERM)
+                front.wait(10)
+                drain.kill()
+        count = after[0] - before[0]
+        found[name] = {
+            "samples_per_second": samples_per_second,
+            "server_cpu_us_per_sample": server_cpu * 1e6,
+            "flushes_per_1000_samples": 1000 * (after[1] - before[1]) / count,
+            "log_bytes_per_sample": (after[2] - before[2]) / count,
+            "acknowledged_p50_ms": latencies[len(latencies) // 2],
+            "acknowledged_p95_ms": latencies[int(len(latencies) * 0.95)],
+        }
+    return found
+
+
+def _log_of(address: str) -> tuple[int, int, int]:
+    """Return samples taken, flushes, and bytes written; they are a second old at most."""
+    time.sleep(1.2)
+    with titan.Client(address) as client:
+        training = client.training()
+    assert training.sample_ledger is not None
+    assert training.daemon is not None
+    assert training.daemon.durability is not None
+    flushes = training.daemon.durability.log_flush_count
+    return training.sample_ledger.pushed_count, flushes, training.daemon.written_today_bytes
+
+
+def _latencies(address: str) -> Iterator[float]:
+    """Yield the milliseconds from sending one sample to its acknowledgement, one after the other."""
+    sending: queue.SimpleQueue[pb.PushSamplesRequest] = queue.SimpleQueue()
+    sending.put(pb.PushSamplesRequest(open=pb.StreamOpen()))
+    with grpc.insecure_channel(address) as channel:
+        answers = pb_grpc.SampleServiceStub(channel).PushSamples(iter(sending.get, None))
+        spec = next(answers).opened.input_spec
+        data = os.urandom(SAMPLE)
+        for sequence in range(1, SINGLE_PUSHES + 1):
+            batch = pb.SampleBatch(first_sequence=sequence, spec=spec, labels=[1], data=data)
+            start = time.perf_counter()
+            sending.put(pb.PushSamplesRequest(batch=batch))
+            while next(answers).acknowledgement.acknowledged_sequence < sequence:
+                pass
+            yield 1e3 * (time.perf_counter() - start)
+
+
+def _cover(arena: Arena, boards: Boards) -> None:
+    """Say again and again that a checkpoint has everything, as a trainer does that writes them fast enough."""
+    while True:
+        boards.write("trainer", {"checkpoint": {"sequence": arena.counters[LOGGED]}})
+        time.sleep(0.05)
+
+
+def _start_front(folder: str, durable: bool = False) -> tuple[subprocess.Popen[bytes], ForkProcess]:
     clock = SystemClock()
-    config = config_from_json(CONFIG % folder)
+    config = config_from_json(CONFIG % (str(durable).lower(), folder, folder))
     arena = create_arena(ArenaLayout.fitting(config.ingest.arena_bytes, SAMPLE, 256, 16384))
     ours, theirs = channel_pair()
     trainer, selector = channel_pair()  # nobody will answer
@@ -93,6 +182,8 @@ def _start_front(folder: str) -> tuple[subprocess.Popen[bytes], ForkProcess]:
             drain.kill()
             raise SystemExit("the front has ended before it began")
         time.sleep(0.02)
+    if durable:
+        threading.Thread(target=_cover, args=(Arena(arena), boards), daemon=True).start()
     _KEEP.extend([ours, trainer, selector])
     return front, drain
 
