@@ -71,6 +71,13 @@ CODES = (
         "Update titand or the client.",
     ),
     Code(
+        "MESSAGE_UNREADABLE",
+        "error",
+        "Bytes came that are not the message of the call.",
+        "Ends the call; of a stream, what was settled before is acknowledged.",
+        "Build the client from this daemon's .proto files; through a proxy, see whether it changes what it passes on.",
+    ),
+    Code(
         "UNKNOWN_VERB",
         "error",
         "One process of the daemon asked another for something that it does not know.",
