@@ -12,6 +12,7 @@ from titand.clock import Clock
 from titand.config import Config, SelectionConfig, config_from_json
 from titand.errors import ModelError
 from titand.learning import schedules
+from titand.learning.averaging import Average
 from titand.learning.export import load_safetensors_into
 from titand.learning.models.split import SplitModel
 from titand.learning.models.zoo import build
@@ -74,7 +75,8 @@ def build_learner(config: Config) -> tuple[Learner, StateLayout]:
     if training.weight_decay:
         options["weight_decay"] = training.weight_decay
     optimizer = build_optimizer(training.optimizer, dict(model.named_parameters()), **options)
-    learner = Learner(model, optimizer, build_schedule(config))
+    average = Average(model, training.average) if training.average else None
+    learner = Learner(model, optimizer, build_schedule(config), average)
     return learner, StateLayout.of(learner.tensors())
 
 
@@ -121,6 +123,7 @@ def build_selector(around: Surroundings) -> SelectorWorker:
     return SelectorWorker(
         around.arena,
         board,
+        config.training.average > 0,
         model.to(device),
         spec,
         coarse_filter,
@@ -138,6 +141,7 @@ def build_selector(around: Surroundings) -> SelectorWorker:
         config.evaluation.held_out_ratio,
         config.evaluation.held_out_samples,
         config.evaluation.held_out_rounds,
+        config.guard.margin,
         config.model.seed + 2,
         around.clock,
     )

@@ -30,10 +30,9 @@ from titand.telemetry.stages import Stages
 from titand.workers.held_out import HeldOut, is_held_out
 from titand.workers.judge import Judge
 from titand.workers.model_on_board import ModelOnBoard
+from titand.workers.prequential import Prequential
 from titand.workers.samples import SampleReader
 from titand.workers.suspicion import Suspicion
-
-_PREQUENTIAL_DECAY = 0.98  # per window: the figure covers about the last fifty windows
 
 
 @dataclass
@@ -52,6 +51,7 @@ class SelectorWorker:
     Args:
         arena: where samples wait; this worker owns those in FILLED, CANDIDATE and HELD_OUT.
         board: where the trainer publishes parameters.
+        has_averages: whether it publishes their averages too, which are evaluated then.
         model: of the same description as the trainer's, on the device; its values come from the board.
         spec: what the samples are.
         coarse_filter: stage one.
@@ -63,6 +63,7 @@ class SelectorWorker:
         held_out_ratio: share of arrivals that is never trained on.
         held_out_samples: most of them kept.
         held_out_rounds: in which as many are replaced by newer ones.
+        drift_margin: rise of the error on arrivals that does not matter.
         seed: of every draw.
         clock: times the stages.
     """
@@ -71,6 +72,7 @@ class SelectorWorker:
         self,
         arena: Arena,
         board: ParameterBoard,
+        has_averages: bool,
         model: SplitModel,
         spec: ModelSpec,
         coarse_filter: CoarseFilter,
@@ -82,6 +84,7 @@ class SelectorWorker:
         held_out_ratio: float,
         held_out_samples: int,
         held_out_rounds: int,
+        drift_margin: float,
         seed: int,
         clock: Clock,
     ) -> None:
@@ -95,7 +98,7 @@ class SelectorWorker:
         self._batch_size = batch_size
         self.budgets = budgets
         self._clock = clock
-        self._parameters = ModelOnBoard(model, board)
+        self._parameters = ModelOnBoard(model, board, has_averages)
         self._reader = SampleReader(arena, spec, self._parameters.device)
         self._generator = torch.Generator().manual_seed(seed)
         self._held_out_ratio = held_out_ratio if held_out_samples else 0.0
@@ -103,7 +106,7 @@ class SelectorWorker:
         self.stages = Stages(clock)
         self._waiting: deque[int] = deque()
         self._last_sweep_round = 0
-        self._right, self._answered = 0.0, 0.0
+        self._prequential = Prequential(drift_margin, clock)
         self.suspicion = Suspicion(spec.class_count, torch.Generator().manual_seed(seed))
         self.window_size = 0
         self.invalid_count = 0
@@ -213,7 +216,9 @@ class SelectorWorker:
             return self._selector.select(candidates, None, self._batch_size, self._generator)
         with self.stages.timed("score"):
             scores, feature = self._score(candidates)
-        self._count_right(candidates, scores)
+        is_right = scores.probability.argmax(dim=1).cpu() == candidates.label
+        known = scores.finite().cpu()
+        self._prequential.observe(is_right[known], candidates.stage_weight[known], round)
         with self.stages.timed("suspect"):
             self.suspicion.on_scored(self._numbers(candidates.key), candidates.label, scores)
         if self._filter.needs_feature:
@@ -238,12 +243,6 @@ class SelectorWorker:
             x,
         )
         return scores, forward.feature
-
-    def _count_right(self, candidates: CandidateSet, scores: Scores) -> None:
-        """Count right answers on arrivals that no update has seen; each stands for its stage weight."""
-        is_right = scores.probability.argmax(dim=1).cpu() == candidates.label
-        self._right = self._right * _PREQUENTIAL_DECAY + float(candidates.stage_weight[is_right].sum())
-        self._answered = self._answered * _PREQUENTIAL_DECAY + float(candidates.stage_weight.sum())
 
     def _hand_over(self, candidates: CandidateSet, draw: Draw, round: int) -> list[int]:
         selected = [candidates.key[row] for row in draw.index.tolist()]
@@ -280,7 +279,8 @@ class SelectorWorker:
 
     def _ask(self, slots: Sequence[int]) -> Evaluation:
         label = self._reader.labels(slots)
-        forward = scoring.score(self._parameters.model, self._reader.inputs(slots))
+        with self._parameters.served():
+            forward = scoring.score(self._parameters.model, self._reader.inputs(slots))
         probability = torch.softmax(forward.logits, dim=1)
         self.suspicion.on_held_out(self._numbers(slots), label, forward.hidden, probability)
         loss = nn.functional.cross_entropy(forward.logits, label.to(forward.logits.device), reduction="sum")
@@ -350,11 +350,22 @@ class SelectorWorker:
         self.window_size = window["size"]
         self.candidates = frozenset(here.values())
 
+    def health(self) -> list[dict[str, Any]]:
+        """Return what needs attention."""
+        items = self._prequential.health()
+        if self.invalid_count:
+            text = (
+                f"{self.invalid_count} samples gave scores that are not finite and were rejected. Where the parameters"
+                " are to blame the guard goes back to the best snapshot; if it goes on, lower training.learning_rate."
+            )
+            items.append({"code": "SCORES_NOT_FINITE", "severity": "warning", "message": text, "since_ns": 0})
+        return items
+
     def report(self) -> dict[str, Any]:
         """Return what the board says about this worker."""
         evaluation: dict[str, Any] = {}
-        if self._answered > 0:
-            evaluation["prequential_accuracy"] = self._right / self._answered
+        if self._prequential.accuracy is not None:
+            evaluation["prequential_accuracy"] = self._prequential.accuracy
         if self.held_out.latest is not None:
             result = self.held_out.latest.result
             low, high = result.interval

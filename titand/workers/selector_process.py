@@ -12,7 +12,7 @@ from titand.config import with_changes
 from titand.errors import InvalidRequest, TitanError
 from titand.records import Permit, from_plain
 from titand.runtime.arena import recover_slots
-from titand.runtime.channels import Channel, ChannelClosed, plain_error
+from titand.runtime.channels import Channel, ChannelClosed, is_overdue, plain_error
 from titand.runtime.descriptors import Descriptors
 from titand.runtime.log import Log
 from titand.runtime.parameters import ParameterBoard
@@ -135,7 +135,7 @@ class _SelectorLoop:
     def _answer(self) -> None:
         """Correct labels, between two steps, so that none is read half corrected; or tell who is suspicious."""
         message = self._front.receive(0)
-        if message is None:
+        if message is None or is_overdue(message, self._around.clock):
             return
         reply: dict[str, Any] = {"id": message.get("id")}
         if message.get("verb") == "correct":
@@ -165,19 +165,10 @@ class _SelectorLoop:
         self._take_settings()
         selection = self._around.config.selection
         choice = {"policy": selection.policy, "filter": filter_rule(selection)}
-        boards.write("selector", {"state": "ready", **choice, **self._worker.report(), "health": self._health()})
+        boards.write("selector", {"state": "ready", **choice, **self._worker.report(), "health": self._worker.health()})
         if now - self._remembered_ns > _STATE_SECONDS * 1e9:
             self._remembered_ns = now
             self._around.memory.write(selector_state_bytes(self._worker))
-
-    def _health(self) -> list[dict[str, Any]]:
-        if not (count := self._worker.invalid_count):
-            return []
-        text = (
-            f"{count} samples gave scores that are not finite and were rejected. If it goes on, the parameters have"
-            " diverged: lower training.learning_rate, and begin anew from a snapshot (model.initial)."
-        )
-        return [{"code": "SCORES_NOT_FINITE", "severity": "warning", "message": text, "since_ns": 0}]
 
     def _take_settings(self) -> None:
         report = self._around.boards.read("settings")
