@@ -68,6 +68,7 @@ def answer(end: socket.socket, script: Script | None) -> None:
             question = channel.receive()
             assert question is not None
             reply: dict[str, Any] = {"id": question.pop("id")}
+            del question["until_ns"]
             try:
                 reply["answer"] = script[question.pop("verb")](**question)
             except TitanError as error:

@@ -17,6 +17,7 @@ from titand.runtime.channels import (
     Channel,
     ChannelClosed,
     channel_pair,
+    is_overdue,
     plain_error,
     rebuilt_error,
 )
@@ -126,6 +127,20 @@ def test_answers_to_an_earlier_asker_on_the_same_channel_are_not_taken():
         assert Asker(front, "trainer", SystemClock()).ask("snapshot", SECONDS) == {"for": "the living"}
         front.close()
         thread.join()
+
+
+def test_a_question_says_until_when_somebody_waits():
+    with two_ends() as (front, trainer):
+        clock = SystemClock()
+        before = clock.monotonic_ns()
+        for seconds in (0.0, 1e-3):
+            with pytest.raises(WorkerDown):
+                Asker(front, "trainer", clock).ask("snapshot", seconds)
+            left_behind = trainer.receive(0)  # as the next trainer finds it
+            assert before <= left_behind["until_ns"] <= clock.monotonic_ns()
+            assert is_overdue(left_behind, clock)
+        assert not is_overdue({"until_ns": clock.monotonic_ns() + 10**12}, clock)
+        assert not is_overdue({"event": "ready"}, clock)
 
 
 def test_each_of_many_threads_gets_its_own_answer():

@@ -80,7 +80,9 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
 class Asker:
     """Asks questions over a channel, one at a time, and waits for the answer.
 
-    A question is {"id", "verb", ...}; its answer {"id", "answer"} or {"id", "error": {reason, message, remedy}}.
+    A question is {"id", "verb", "until_ns", ...}; its answer {"id", "answer"} or {"id", "error": {reason, message,
+    remedy}}. A channel outlives whoever answers, so a question may be read by a successor: after `until_ns`, of the
+    monotonic clock that all processes share, nobody waits any more, and nothing is to be done.
     """
 
     def __init__(self, channel: Channel, whom: str, clock: Clock) -> None:
@@ -101,7 +103,7 @@ class Asker:
         if self._lock.acquire(timeout=timeout_seconds):
             try:
                 self._id += 1
-                self._channel.send({"id": self._id, "verb": verb, **arguments})
+                self._channel.send({"id": self._id, "verb": verb, "until_ns": deadline, **arguments})
                 while (left := deadline - self._clock.monotonic_ns()) > 0:
                     message = self._channel.receive(left / 1e9)
                     if message is not None and message.get("id") == self._id:
@@ -115,6 +117,12 @@ class Asker:
             f"The {self._whom} did not answer '{verb}' within {timeout_seconds:g} s.",
             "It may be starting or busy; try again, and see titanctl status.",
         )
+
+
+def is_overdue(question: Mapping[str, Any], clock: Clock) -> bool:
+    """Tell whether nobody waits for the answer any more."""
+    until_ns = question.get("until_ns")
+    return until_ns is not None and clock.monotonic_ns() >= until_ns
 
 
 def _answer_of(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,21 +6,20 @@ dying is in memory that this one holds.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from titand.clock import Clock
-from titand.errors import InvalidRequest, TitanError, WorkerDown
+from titand.errors import TitanError
 from titand.runtime.boards import Boards
-from titand.runtime.channels import Channel, ChannelClosed, plain_error
+from titand.runtime.channels import Channel, ChannelClosed, is_overdue, plain_error
 from titand.runtime.children import Child, is_stuck, kill
+from titand.runtime.exports import Exports
 from titand.runtime.log import Log
 from titand.runtime.restarts import Restarts, describe_exit
 from titand.runtime.systemd import Notifier
@@ -39,11 +38,13 @@ class Rules:
         stop_seconds: of an orderly stop.
         hang_seconds: silence after which a stuck process is killed.
         restart_seconds: longest delay before what keeps ending is started again.
+        export_seconds: time of an export; less than the front waits for it, so that it can say why there is none.
     """
 
     stop_seconds: float
     hang_seconds: float
     restart_seconds: float
+    export_seconds: float = 280.0
 
 
 class Supervisor:
@@ -77,7 +78,6 @@ class Supervisor:
     ) -> None:
         self._children = (front, zygote, telemetry)
         self._front, self._zygote, self._telemetry = front, zygote, telemetry
-        self._exporter = exporter
         self._boards = boards
         self._rules = rules
         self._facts = dict(facts)
@@ -92,7 +92,7 @@ class Supervisor:
         self._hung_since_ns: dict[str, int] = {}  # killed then, not yet known to have ended
         self._zygote_ready = False
         self._failure: dict[str, str] = {}
-        self._exports: list[tuple[subprocess.Popen[bytes], int]] = []
+        self._exports = Exports(exporter, rules.export_seconds, clock, log)
         self._health: list[dict[str, Any]] = list(facts.get("health", []))
         self._state, self._state_since_ns = "starting", clock.wall_ns()
         self._written_ns = 0
@@ -115,6 +115,8 @@ class Supervisor:
                 else:
                     self._listen(descriptor)
             self._reap()
+            for answer in self._exports.finished():
+                self._send_front(answer)
             self._kill_stuck()
             if self._reload_requested:
                 self._reload_requested = False
@@ -157,7 +159,7 @@ class Supervisor:
                 message = child.channel.receive(0)
             except ChannelClosed:
                 message = None
-            if message is None:
+            if message is None or is_overdue(message, self._clock):
                 continue
             if child is self._front:
                 self._answer_front(child.channel, message)
@@ -195,11 +197,7 @@ class Supervisor:
 
     def _answer_front(self, channel: Channel, message: Mapping[str, Any]) -> None:
         try:
-            if message.get("verb") != "export":
-                raise InvalidRequest("UNKNOWN_VERB", f"The supervisor does not know '{message.get('verb')}'.")
-            command = self._exporter(message["name"], message["format"])
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-            self._exports.append((process, message["id"]))
+            self._exports.begin(message)
         except TitanError as error:
             self._send_front({"id": message.get("id"), "error": plain_error(error)})
 
@@ -235,13 +233,6 @@ class Supervisor:
                 self._pair_pids = {}
                 self._pair.ended(self._clock.monotonic_ns(), f"with the zygote, {child.restarts.last_exit}")
                 self._pair.due_ns = None  # once the next zygote is ready
-        still = []
-        for process, question in self._exports:
-            if process.poll() is None:
-                still.append((process, question))
-            else:
-                self._send_front({"id": question, **_export_answer(process)})
-        self._exports = still
 
     def _kill_stuck(self) -> None:
         now = self._clock.monotonic_ns()
@@ -371,9 +362,7 @@ class Supervisor:
         for child in self._children:
             child.signal(signal.SIGTERM)
             child.wait(min(1.0, left() + 0.1))
-        for process, _ in self._exports:
-            process.kill()
-            process.wait()
+        self._exports.end()
         self._log.info("stopped", orderly=orderly)
         if self._failure.get("reason") == "FRONT_FAILED":
             return _EX_CONFIG
@@ -382,16 +371,3 @@ class Supervisor:
 
 def _item(code: str, severity: str, message: str, since_ns: int) -> dict[str, Any]:
     return {"code": code, "severity": severity, "message": message, "since_ns": since_ns}
-
-
-def _export_answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Return what the exporter printed, or that it died."""
-    output = process.stdout.read() if process.stdout is not None else b""
-    try:
-        answer: dict[str, Any] = json.loads(output)
-        return answer
-    except ValueError:
-        error = WorkerDown(
-            "EXPORT_FAILED", f"The exporter ended: {describe_exit(process.returncode)}.", "See the daemon's log."
-        )
-        return {"error": plain_error(error)}

@@ -116,7 +116,7 @@ class Suspects:
         number = [number[row] for row in worse.tolist()]
         label, hidden, probability = label[worse], hidden[worse], probability[worse]
         loss = -_own(probability, label).log()
-        distance = self._distances(hidden)  # [K, C], squared, over the class's variance
+        distance = _distances(self._place, hidden)
         column = label.unsqueeze(1)
         mine = distance.gather(1, column)[:, 0]
         other, nearest = distance.scatter(1, column, math.inf).min(dim=1)
@@ -167,13 +167,13 @@ class Suspects:
         window, suspect = kept
         return suspect.score + window * math.log(2) / HALF_LIFE_WINDOWS
 
-    def _distances(self, hidden: Tensor) -> Tensor:
-        """Return squared distances from the centroids over the variances: [K, C], infinite for classes hardly seen."""
-        assert self._place is not None
-        mean = self._place.mean.double()
-        variance = (self._place.mean_square - mean.square().sum(dim=1)).clamp(min=1e-12)
-        distance = torch.cdist(hidden.double(), mean).square() / variance
-        return distance.masked_fill(self._place.weight < LEAST_WEIGHT, math.inf)
+
+def _distances(place: ClassStatistics, hidden: Tensor) -> Tensor:
+    """Return squared distances from the centroids over the variances: [K, C], infinite for classes hardly seen."""
+    mean = place.mean.double()
+    variance = (place.mean_square - mean.square().sum(dim=1)).clamp(min=1e-12)
+    distance = torch.cdist(hidden.double(), mean).square() / variance
+    return distance.masked_fill(place.weight < LEAST_WEIGHT, math.inf)
 
 
 def _flat(hidden: Tensor) -> Tensor:

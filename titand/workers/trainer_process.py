@@ -15,7 +15,7 @@ from titand.config import with_changes
 from titand.errors import InvalidRequest, StorageError, TitanError
 from titand.learning.gate import Verdict
 from titand.records import Batch, from_plain, to_plain
-from titand.runtime.channels import Channel, ChannelClosed, plain_error
+from titand.runtime.channels import Channel, ChannelClosed, is_overdue, plain_error
 from titand.runtime.descriptors import Descriptors
 from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
@@ -192,7 +192,7 @@ class _TrainerLoop:
 
     def _answer(self) -> None:
         message = self._front.receive(0)
-        if message is None:
+        if message is None or is_overdue(message, self._clock):
             return
         reply: dict[str, Any] = {"id": message.get("id")}
         try:

@@ -138,6 +138,13 @@ CODES = (
         "Read the log. Killed by SIGKILL means out of memory: an export takes as much as torch and the model.",
     ),
     Code(
+        "EXPORT_TOO_SLOW",
+        "error",
+        "The export was not ready after 280 seconds.",
+        "Ended it; no half file is left, training is not touched.",
+        "Export safetensors instead, and make the program on a faster machine.",
+    ),
+    Code(
         "MODEL_EXPORT_FAILED",
         "error",
         "torch.export cannot make a program of this model.",
