@@ -50,6 +50,7 @@ VALID = {
     "training.schedule": st.sampled_from(["step", "constant", "cosine"]),
     "training.decay": positive,
     "training.decay_rounds": count,
+    "training.average": st.floats(0, 0.9999),
     "training.threads": st.integers(1, 8),
     "selection.policy": st.sampled_from(["cis", "uniform", "stratified", "is", "camel"]),
     "selection.candidates": st.integers(30, 1000),

@@ -51,6 +51,7 @@ def between(least: float, most: float) -> Check:
 
 
 RATIO = between(0, 1)
+DECAY: Check = (lambda value: 0 <= value < 1, "0 or more, below 1")
 SHARE: Check = (lambda value: 0 < value <= 1, "above 0, at most 1")
 
 
@@ -100,6 +101,9 @@ class TrainingConfig:
     schedule: str = _key("step", "how the rate falls", one_of("step", "constant", "cosine"))
     decay: float = _key(0.95, "factor of the step schedule", POSITIVE)
     decay_rounds: int = _key(100, "rounds per step of the schedule; its whole length for cosine", POSITIVE)
+    average: float = _key(
+        0.995, "decay per round of the average of the parameters that is evaluated and served; 0: the latest are", DECAY
+    )
     threads: int = _key(1, "of the trainer", POSITIVE)
 
 

@@ -56,6 +56,7 @@ class Daemon:
         self.selector = SelectorWorker(
             self.arena,
             ParameterBoard(parameters),
+            False,
             scoring,
             spec,
             coarse_filter,

@@ -50,6 +50,7 @@ class Plan:
     held_out_samples: int = 6
     evaluate_every: int = 3
     momentum: float = 0.9
+    average: float = 0.0
     learning_rate: float = 0.05
     slot_count: int = 96
 
@@ -61,7 +62,11 @@ class Plan:
                 "mlp", ("a", "b", "c"), InputConfig("float32", SHAPE, mean=(MEAN,), std=(STD,)), {"hidden": [8]}
             ),
             TrainingConfig(
-                self.batch_size, learning_rate=self.learning_rate, momentum=self.momentum, schedule="constant"
+                self.batch_size,
+                learning_rate=self.learning_rate,
+                momentum=self.momentum,
+                schedule="constant",
+                average=self.average,
             ),
             SelectionConfig(
                 self.policy,

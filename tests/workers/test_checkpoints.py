@@ -108,6 +108,8 @@ def test_a_resumed_pair_goes_on_from_the_checkpoint(pair, pairs, config):
         ({"training": {"momentum": 0.5}}, True),
         ({"training": {"momentum": 0.0}}, False),
         ({"training": {"optimizer": "adam"}}, False),
+        ({"training": {"average": 0.5}}, True),
+        ({"training": {"average": 0.0}}, False),
         ({"model": {"options": {"hidden": [9]}}}, False),
         ({"model": {"architecture": "digits_cnn"}}, False),
         ({"model": {"labels": ("a", "b", "d")}}, False),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from titand.learning.averaging import Average
 from titand.learning.models.split import SplitModel
 from titand.learning.optimizers import Optimizer
 from titand.learning.schedules import Schedule
@@ -45,13 +46,17 @@ class Learner:
         model: trained in place, on its own device.
         optimizer: built over `dict(model.named_parameters())`.
         schedule: round -> learning rate.
+        average: follows the model, where there is one.
 
     Attributes:
         rate_factor: what the schedule's rate is multiplied by.
     """
 
-    def __init__(self, model: SplitModel, optimizer: Optimizer, schedule: Schedule) -> None:
+    def __init__(
+        self, model: SplitModel, optimizer: Optimizer, schedule: Schedule, average: Average | None = None
+    ) -> None:
         self.model = model
+        self._average = average
         self.rate_factor = 1.0
         self._optimizer = optimizer
         self._schedule = schedule
@@ -59,8 +64,9 @@ class Learner:
         self._buffers = list(model.buffers())
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all live tensors that a step changes: the model's first, then the optimizer's."""
-        return {**model_tensors(self.model), **self._optimizer.tensors()}
+        """Return all live tensors that a step changes: the model's first, then their averages, then the optimizer's."""
+        averages = self._average.tensors if self._average is not None else {}
+        return {**model_tensors(self.model), **averages, **self._optimizer.tensors()}
 
     def step(self, x: Tensor, label: Tensor, sample_weight: Tensor, round: int) -> StepReport:
         """Take one step down the gradient of (1/B) sum_i w_i CE_i.
@@ -82,6 +88,8 @@ class Learner:
         finite = math.isfinite(loss.item()) and math.isfinite(gradient_norm)
         if finite:
             self._optimizer.step(gradient, rate)
+            if self._average is not None:
+                self._average.follow(round)
             finite = math.isfinite(_norm(self._parameters))
         else:
             for live, kept in zip(self._buffers, buffers, strict=True):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from titand.clock import Clock
+from titand.learning.averaging import served_names
 from titand.learning.evaluation import predict
 from titand.learning.state import Binding, StateLayout, bind, copy, model_tensors, require_same
 from titand.learning.trainer import Learner, StepReport
@@ -50,6 +51,7 @@ class TrainerWorker:
         self._clock = clock
         self._reader = SampleReader(arena, spec, torch.device("cpu"))
         self._binding = Binding(learner.tensors(), [layout.views(board.slot(slot)) for slot in (0, 1)])
+        self._served = served_names(learner.model, learner.tensors())
         self.stages = Stages(clock)
         self.last_round: dict[str, Any] = {}
         self.staleness_round_counts = [0, 0]
@@ -156,18 +158,20 @@ class TrainerWorker:
         target = self._layout.views(base)
         require_same(model_tensors(self._learner.model), model)
         copy(model, target)
+        copy({source: model[name] for name, source in self._served.items()}, target)
         self._base = base
 
     def answers(self, batches: Iterable[tuple[Tensor, Tensor]], model: Mapping[str, Tensor] | None = None) -> Answers:
-        """Let the newest version, or these values of the model, name samples.
+        """Let the newest version, averaged if that is configured, or these values of the model, name samples.
 
         Args:
             batches: of normalised input [N, *shape] and labels [N] int64.
             model: values by name.
         """
-        state = self._layout.views(self.state()) if model is None else model
-        live = model_tensors(self._learner.model)
-        bind(live, state)
+        if model is None:
+            newest = self._layout.views(self.state())
+            model = {name: newest[source] for name, source in self._served.items()}
+        bind(model_tensors(self._learner.model), model)
         try:
             return [predict(self._learner.model, x, label) for x, label in batches]
         finally:
@@ -183,17 +187,15 @@ class TrainerWorker:
         self._learner.rate_factor = factor
 
     def model_tensors(self) -> dict[str, RawTensor]:
-        """Return the model's tensors of the newest version, as they lie on the board."""
-        slot = self.state()
-        wanted = model_tensors(self._learner.model)
+        """Return what a snapshot holds: the newest version's tensors, averaged if that is configured."""
+        state, entries = self.state(), {entry.name: entry for entry in self._layout.entries}
         return {
-            entry.name: RawTensor(
+            name: RawTensor(
                 str(entry.dtype).removeprefix("torch."),
                 entry.shape,
-                slot[entry.offset : entry.offset + entry.size_bytes],
+                state[entry.offset : entry.offset + entry.size_bytes],
             )
-            for entry in self._layout.entries
-            if entry.name in wanted
+            for name, entry in ((name, entries[source]) for name, source in self._served.items())
         }
 
     def previous_state(self, permit: Permit) -> memoryview | None:
