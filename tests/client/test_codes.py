@@ -39,6 +39,16 @@ def test_every_health_code_of_one_word_has_a_page_too():
     assert codes - CODES.keys() == set()
 
 
+def test_a_page_is_as_severe_as_the_health_list():
+    item = re.compile(r"""(?:_item\(|"code": )"([A-Z_]+)", (?:"severity": )?"(\w+)\"""")
+    said: dict[str, set[str]] = {}
+    for source in SOURCES:
+        for name, severity in item.findall(source.read_text(encoding="utf-8")):
+            said.setdefault(name, set()).add(severity)
+    assert len(said) > 10
+    assert {name: severities for name, severities in said.items() if CODES[name].severity not in severities} == {}
+
+
 def test_every_page_is_of_a_code_in_the_sources():
     assert CODES.keys() - SAID == set()
 

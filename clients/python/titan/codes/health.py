@@ -148,4 +148,11 @@ CODES = (
         "Renamed it to `....broken-N`; what was in it and in no checkpoint is lost.",
         "Look for disk errors in the kernel log. The file may be deleted, or kept for a report.",
     ),
+    Code(
+        "DRIFT_DETECTED",
+        "warning",
+        "Arrivals have been answered worse for a while than before: the stream has changed, or its labels have.",
+        "Trains on, which follows the change. The item goes when the error is down again.",
+        "Look at what is pushed: a sensor that was moved or is dirty, a new class, other labels.",
+    ),
 )
