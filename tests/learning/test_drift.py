@@ -53,7 +53,7 @@ def test_a_stream_that_stays_is_hardly_ever_called_changed(error):
     assert alarmed == 0
 
 
-@pytest.mark.parametrize(("after", "within"), [(0.2, 300), (0.4, 40), (0.9, 13)])
+@pytest.mark.parametrize(("after", "within"), [(0.2, 400), (0.4, 45), (0.9, 13)])
 def test_a_rise_is_told_within_so_many_windows(after, within):
     generator = np.random.default_rng(1)
     for _ in range(20):
