@@ -104,6 +104,7 @@ class Replay:
         self._journal.commit(counters, runs, state, -1, StreamPosition())
         if state == PENDING_LABEL:
             self._pending.add(runs)
+            self._pending.trim()  # the same that had to go when they came
         else:
             os.eventfd_write(self._filled, count)
         return True
