@@ -136,8 +136,14 @@ test: setup check
 	else echo "test: Python 3.10 skipped: there is none here"; fi
 
 .PHONY: nightly
-nightly: setup
+nightly: setup .venv/.fuzz
 	$(PYTEST) -q -m nightly
+
+# Only for some interpreters and machines there is a wheel.
+.venv/.fuzz: .venv/.ready
+	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip install $(QUIET) -e '.[fuzz]' \
+	  || echo "nightly: no atheris: the fuzzer will be skipped"
+	@touch $@
 
 .PHONY: bench
 bench: .venv/.bench

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import grpc
 import pytest
@@ -14,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.faults.hostile import messages
 from tests.front.house import SECONDS, House, batch_of, config_in, info_of
-from tests.front.process import front_process
+from tests.front.process import ENVIRONMENT, ROOT, front_process
 from titan.v1 import sample_service_pb2, snapshot_service_pb2, telemetry_service_pb2, training_service_pb2
 from titan.v1.sample_service_pb2 import PushSamplesRequest, StreamOpen
 from titan.v1.training_service_pb2 import GetTrainingRequest
@@ -31,6 +35,7 @@ METHODS = {
     for method in service.methods
 }
 UNSTATED = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
+FUZZ_SECONDS = 600
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 OPEN = PushSamplesRequest(open=StreamOpen(stream_id="s"))
 AMOUNT = pytest.mark.parametrize(
@@ -191,3 +196,14 @@ def test_garbage_on_a_socket_ends_its_connection_only(target, tally, amount):
 
     check()
     target.check()
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(FUZZ_SECONDS + 300)
+def test_a_fuzzer_finds_no_batch_that_breaks_a_law(tally):
+    if find_spec("atheris") is None:
+        pytest.skip("atheris is not installed: make nightly does, where it has a wheel")
+    command = [sys.executable, "-m", "tests.faults.fuzz", str(FUZZ_SECONDS)]
+    done = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    tally["batch made up by a fuzzer"] += int(re.search(r"^Done (\d+) runs", done.stderr, re.MULTILINE)[1])

@@ -1,6 +1,6 @@
 """At a high rate for long: memory, descriptors, threads and disk stay where they are.
 
-Half a minute by commit; `make nightly` takes $TITAND_SOAK_MINUTES, two hours unless it is set.
+Half a minute by commit; `make nightly` takes $SOAK_MINUTES, two hours unless it is set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.faults.slopes import slope_of
 from tests.faults.witness import witnessed
 
 MEBIBYTE = 1 << 20
-MINUTES = float(os.environ.get("TITAND_SOAK_MINUTES", "120"))
+MINUTES = float(os.environ.get("SOAK_MINUTES", "120"))
 SETTLES = 0.4  # of the time, until caches are full, pages touched and files rotated
 READINGS = 120
 HOUR = 3600.0
