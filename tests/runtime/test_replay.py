@@ -16,7 +16,7 @@ from titand.runtime.image import image_of, restore_image
 from titand.runtime.ledger import Ledger
 from titand.runtime.log_records import CORRECTED, decode
 
-SIZE, SLOTS = 4, 12
+SIZE, SLOTS, MOST_PENDING = 4, 12, 4
 STORED = ("counters", "streams", "journal", "fates", "state", "number", "label", "observed_ns", "accepted_ns", "data")
 FILLED_EVENT = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -65,7 +65,9 @@ class World:
         self.arena = Arena(self.descriptor)
         if image is not None:
             restore_image(self.arena, image, 0)
-        self.ledger = Ledger(arena_of(fuse=fuse, descriptor=self.descriptor), FILLED_EVENT, SystemClock(), 4, self.log)
+        self.ledger = Ledger(
+            arena_of(fuse=fuse, descriptor=self.descriptor), FILLED_EVENT, SystemClock(), MOST_PENDING, self.log
+        )
 
     def replay(self, most_lost: int = 0) -> None:
         """Make everything again, workers taking what is in the way."""
@@ -110,6 +112,7 @@ class World:
         """Nothing is lost, nothing is twice, everything is as it was told."""
         counts = self.ledger.counts()
         assert counts.is_balanced
+        assert counts.pending_label <= MOST_PENDING
         assert counts.pushed == len(self.told) + self.refused
         assert (counts.lost, counts.rejected) == (0, self.refused)
         here = self.arena.slots_in(FILLED) + self.arena.slots_in(PENDING_LABEL)
@@ -152,11 +155,11 @@ def live(world: World, acts: list) -> None:
 def end_of_everything(world: World, slot_count: int) -> None:
     """All memory is gone but the log and the last checkpoint."""
     world.log.is_full = False
-    world.begin(slot_count, image=world.image)
+    world.begin(slot_count if world.image is None else max(slot_count, SLOTS), image=world.image)
     world.replay()
 
 
-@given(ACTS, ACTS, st.integers(SLOTS, 3 * SLOTS))
+@given(ACTS, ACTS, st.integers(MOST_PENDING + 1, SLOTS))
 @settings(max_examples=300)
 def test_what_no_checkpoint_has_comes_back_and_nothing_twice(before, after, slot_count):
     world = World()
