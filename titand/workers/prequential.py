@@ -55,6 +55,15 @@ class Prequential:
         """Share of recent arrivals named correctly; None before the first window."""
         return self._right / self._answered if self._answered else None
 
+    @property
+    def counts(self) -> list[float]:
+        """Right answers and answers, older ones fading: for a successor."""
+        return [self._right, self._answered]
+
+    @counts.setter
+    def counts(self, counts: list[float]) -> None:
+        self._right, self._answered = counts
+
     def health(self) -> list[dict[str, Any]]:
         """Return DRIFT_DETECTED until the error is down again."""
         if self._rise is None:

@@ -308,7 +308,7 @@ class SelectorWorker:
             "judge": self._judge.to_plain(),
             "held_out": self.held_out.to_plain(),
             "last_sweep_round": self._last_sweep_round,
-            "answers": [self._right, self._answered],
+            "answers": self._prequential.counts,
             "window": self._window() if with_window else None,
         }
         text = torch.frombuffer(bytearray(json.dumps(plain).encode()), dtype=torch.uint8)
@@ -327,7 +327,7 @@ class SelectorWorker:
         self._judge.restore(_part(state, "judge"), plain["judge"])
         self.held_out.restore(plain["held_out"])
         self._last_sweep_round = plain["last_sweep_round"]
-        self._right, self._answered = plain["answers"]
+        self._prequential.counts = plain["answers"]
         if plain["window"] is not None:
             self._restore_window(plain["window"])
 
