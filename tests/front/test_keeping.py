@@ -10,12 +10,14 @@ import pytest
 
 from tests.front.house import SAMPLE_BYTES, SECONDS, Conversation, House, batch_of, config_in, eventually
 from tests.front.process import front_process
+from titan.v1.sample_service_pb2 import PushSamplesRequest
 from titan.v1.training_service_pb2 import GetTrainingRequest
 from titand.clock import SystemClock
 from titand.runtime.arena import FILLED, TRAINED
 from titand.runtime.counters import LOGGED
 from titand.runtime.image import image_of, logged_in, restore_image
 from titand.runtime.ledger import Ledger
+from titand.storage.ring_log import RingLog
 
 LOG_BYTES = 1 << 17
 
@@ -240,3 +242,44 @@ def test_what_was_durable_comes_back_even_if_nothing_new_is_to_be(folder):
         eventually(lambda: not list(after.config.log_folder.iterdir()))
     assert SAMPLE_BYTES == 4
     assert after.arena.counters[LOGGED] > 0
+
+
+def test_a_record_that_makes_no_sense_is_set_aside_with_its_log_and_streams_open(folder):
+    here = house_in(folder)
+    path = here.config.log_folder / "samples-0000000001.ring"
+    log = RingLog.create(path, LOG_BYTES, {"samples": here.config.sample_fingerprint})
+    log.append(1, [b"what a bug may have written"])
+    log.close()
+    with here.front() as front, here.stubs() as stubs:
+        stream = Conversation(stubs, "camera")
+        stream.push(batch_of(1, [0] * 5))
+        assert {item["code"] for item in front._keeping.health()} == {"LOG_SET_ASIDE", "NOT_DURABLE"}
+        front._keeping._samples._tried_ns = 0  # it waits some seconds before it makes a new file
+        eventually(lambda: here.boards.read("front").content["log"]["is_checkpoint_urgent"])
+        checkpoint(here)
+        eventually(lambda: health(here) == {"LOG_SET_ASIDE"})
+        stream.push(batch_of(6, [0] * 5))
+    assert path.with_name(f"{path.name}.broken-1").exists()
+    after = house_in(folder)
+    with after.front(), after.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 10
+
+
+def test_no_acknowledged_sample_is_lost_and_none_taken_twice_whenever_the_front_is_killed(folder):
+    here = house_in(folder, slot_count=4096, log_bytes=1 << 22)
+    acknowledged = 0
+    for pushes in (1, 4, 9, 2):
+        with front_process(here) as front, here.stubs() as stubs:
+            stream = Conversation(stubs, "camera")
+            assert stream.opened.acknowledged_sequence >= acknowledged
+            acknowledged = stream.opened.acknowledged_sequence
+            for _ in range(pushes):
+                acknowledged = stream.push(batch_of(acknowledged + 1, [0] * 20)).acknowledged_sequence
+            stream.send(PushSamplesRequest(batch=batch_of(acknowledged + 1, [0] * 20)))
+            front.process.kill()
+    after = house_in(folder, slot_count=4096, log_bytes=1 << 22)
+    for house in (here, after):
+        with house.front(), house.stubs() as stubs:
+            stood = Conversation(stubs, "camera").opened.acknowledged_sequence
+            assert acknowledged <= stood <= acknowledged + 20
+            assert waiting(house) == list(range(1, stood + 1))

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from titand.clock import Clock
-from titand.errors import WorkerDown
+from titand.errors import CorruptFile, WorkerDown
 from titand.front.high_water import HighWater
 from titand.front.sample_log import SampleLog
 from titand.runtime.ledger import Ledger
@@ -87,6 +87,20 @@ class Keeping:
         return items
 
     def _replay(self) -> None:
+        try:
+            if not self._put_back():
+                return
+        except Exception as error:  # nothing in a log may keep every producer waiting for ever
+            self._samples.put_aside(
+                CorruptFile("LOG_CORRUPT", f"Not everything in it could be put back: {error!r}.", "Report it.")
+            )
+        self._settle()
+        if self._samples.replayed_count:
+            self._log.info("samples are back from the log", count=self._samples.replayed_count)
+        self._replayed.set()
+
+    def _put_back(self) -> bool:
+        """Make again what is in the log; return whether it was done, or else broken off by the end of the front."""
         known = self._ledger.logged
         corrections: dict[int, int] = {}
         for sequence, record in self._samples.records():
@@ -97,13 +111,10 @@ class Keeping:
             while not self._ledger.replay(sequence, record):
                 self._waits_for_room = True
                 if self._stopping.wait(ROOM_SECONDS):
-                    return
+                    return False
             if sequence > known:
                 self._samples.replayed_count += record.sample_count
-        self._settle()
-        if self._samples.replayed_count:
-            self._log.info("samples are back from the log", count=self._samples.replayed_count)
-        self._replayed.set()
+        return True
 
     def _settle(self) -> None:
         """Count what was accepted and has not come back."""

@@ -79,7 +79,7 @@ class SampleLog:
             if self._ring is None and self._capacity_bytes:
                 self._ring = self._create()
         except TitanError as error:
-            self._give_up(error)
+            self.give_up(error)
 
     def records(self) -> Iterator[tuple[int, LogRecord]]:
         """Yield what was left, oldest first; to be read before anything is appended."""
@@ -90,6 +90,16 @@ class SampleLog:
             except StorageError as error:
                 with self._lock:
                     self._fail(ring, error)
+
+    def put_aside(self, error: TitanError) -> None:
+        """Keep all files that were found as evidence of this error, and begin a new one."""
+        with self._lock:
+            for ring in self._rings():
+                self._set_aside.append(self._put_aside(ring.path, error))
+                ring.close()
+            self._old, self._ring = [], None
+            self._doubtful = self._newest
+            self.give_up(error)
 
     @property
     def newest_sequence(self) -> int:
@@ -230,9 +240,10 @@ class SampleLog:
             self._old.append(ring)
             self._ring = None
             self._doubtful = self._newest
-        self._give_up(error)
+        self.give_up(error)
 
-    def _give_up(self, error: TitanError) -> None:
+    def give_up(self, error: TitanError) -> None:
+        """Say that samples are not durable until a checkpoint has everything."""
         if self._trouble is None:
             self._since_ns = self._clock.wall_ns()
             self._log.error("samples are not durable", reason=error.reason, message=str(error))
