@@ -7,7 +7,7 @@ import random
 import pytest
 
 import titan
-from tests.e2e.daemon import stream
+from tests.e2e.daemon import SECONDS, stream
 from tests.faults.disks import mounted
 from tests.faults.power_cuts import RecordedDisk
 
@@ -31,10 +31,11 @@ def test_what_was_acknowledged_outlives_the_power(tmp_path, daemons, tally):
     told = []  # (position on the disk, samples acknowledged by then)
     with RecordedDisk(tmp_path, 64) as disk:
         daemon = daemons({**SETTINGS, "service.state_directory": str(disk.folder)}).start()
-        with titan.Client(daemon.address, connect_timeout=60) as client:
+        daemon.until(lambda training: training.state == "waiting")
+        with titan.Client(daemon.address) as client:
             for x, label in stream(200 * WINDOWS, seed=1):
                 client.push_batch(x[:WINDOW], label[:WINDOW])
-                totals = client.flush(60)
+                totals = client.flush(SECONDS)
                 told.append((disk.position, totals.accepted))
         assert daemon.quiet().daemon.durability.keeps_samples
         requests = disk.requests()

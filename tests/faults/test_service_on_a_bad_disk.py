@@ -149,3 +149,22 @@ def test_after_all_that_a_stop_is_orderly_and_a_bad_sector_costs_one_checkpoint(
     daemon.until(lambda after: after.round_count > training.round_count)
     assert daemon.stop() == 0
     tally["disk fails under a running daemon: a sector"] += 1
+
+
+@pytest.mark.nightly
+def test_a_disk_that_cannot_be_read_keeps_the_daemon_from_beginning_anew(daemon, disk, tally):
+    before = daemon.start().until(lambda training: training.round_count > 0)
+    assert daemon.stop() == 0
+    disk.heal()
+    disk.forget()
+    disk.fail("read")
+
+    daemon.start()
+
+    assert daemon.ended() == 1
+    assert "the disk failed (Input/output error)" in daemon.log().splitlines()[-1]
+    disk.heal()
+    after = daemon.start().until(lambda training: training.round_count > 0)
+    assert after.round_count >= before.round_count
+    assert daemon.stop() == 0
+    tally["disk fails under a running daemon: read"] += 1
