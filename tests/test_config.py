@@ -51,6 +51,8 @@ VALID = {
     "training.decay": positive,
     "training.decay_rounds": count,
     "training.average": st.floats(0, 0.9999),
+    "training.replay_share": st.floats(0, 0.9),
+    "training.replay_samples": count,
     "training.threads": st.integers(1, 8),
     "selection.policy": st.sampled_from(["cis", "uniform", "stratified", "is", "camel"]),
     "selection.candidates": st.integers(30, 1000),

@@ -104,6 +104,10 @@ class TrainingConfig:
     average: float = _key(
         0.995, "decay per round of the average of the parameters that is evaluated and served; 0: the latest are", DECAY
     )
+    replay_share: float = _key(
+        0.0, "share of a batch, at most, from classes that have not come for a while; 0: none", between(0, 0.9)
+    )
+    replay_samples: int = _key(200, "most samples kept for that, in the trainer's memory", POSITIVE)
     threads: int = _key(1, "of the trainer", POSITIVE)
 
 

@@ -171,6 +171,7 @@ def _round(plain: Plain) -> training_pb.Round:
         train_duration=duration(plain.get("train_seconds")),
         wait_duration=duration(plain.get("wait_seconds")),
         class_draw_counts=plain.get("class_draw_counts") or (),
+        replayed_count=plain.get("replayed", 0),
     )
     set_time(completed.complete_time, plain.get("complete_time_ns"))
     return completed

@@ -31,6 +31,7 @@ from titand.selection.contradiction import Contradiction
 from titand.selection.payoff import Payoff
 from titand.selection.selector import make_selector
 from titand.workers.judge import Judge
+from titand.workers.replay import Replay
 from titand.workers.selector import Budgets, SelectorWorker
 from titand.workers.trainer import TrainerWorker
 
@@ -95,7 +96,17 @@ def build_trainer(around: Surroundings) -> TrainerWorker:
     torch.set_num_threads(around.config.training.threads)
     learner, layout = build_learner(around.config)
     board = ParameterBoard(around.descriptors.parameters, layout.size_bytes)
-    return TrainerWorker(around.arena, board, learner, layout, around.config.model_spec, around.clock)
+    replay = build_replay(around.config)
+    return TrainerWorker(around.arena, board, learner, layout, around.config.model_spec, around.clock, replay)
+
+
+def build_replay(config: Config) -> Replay | None:
+    """Return the reservoir of trained samples; None where none is wanted."""
+    training, class_count = config.training, config.model_spec.class_count
+    if not training.replay_share:
+        return None
+    generator = torch.Generator().manual_seed(config.model.seed + 4)
+    return Replay(training.replay_samples, training.replay_share, class_count, training.batch_size, generator)
 
 
 def build_selector(around: Surroundings) -> SelectorWorker:

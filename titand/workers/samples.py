@@ -38,8 +38,15 @@ class SampleReader:
 
     def inputs(self, slots: Sequence[int]) -> Tensor:
         """Return [N, *shape] normalised float32 on the device. Raw bytes cross to the device, not floats."""
-        raw = self._raw[torch.tensor(slots)].to(self._device)
-        normalised: Tensor = self._preprocess(raw)
+        return self.normalised(self.raw(slots))
+
+    def raw(self, slots: Sequence[int]) -> Tensor:
+        """Return a copy [N, *shape] of the samples as they were pushed, on the CPU."""
+        return self._raw[torch.tensor(slots)]
+
+    def normalised(self, raw: Tensor) -> Tensor:
+        """Return [N, *shape] float32 on the device."""
+        normalised: Tensor = self._preprocess(raw.to(self._device))
         return normalised
 
     def labels(self, slots: Sequence[int]) -> Tensor:

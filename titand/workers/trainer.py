@@ -20,6 +20,7 @@ from titand.runtime.arena import TRAINED, Arena
 from titand.runtime.parameters import ParameterBoard
 from titand.storage.tensors import RawTensor
 from titand.telemetry.stages import Stages
+from titand.workers.replay import Replay
 from titand.workers.samples import SampleReader
 
 _GAIN_ROUNDS = 200  # rounds that the shown gain covers
@@ -39,10 +40,18 @@ class TrainerWorker:
         layout: of the learner's tensors.
         spec: what the samples are.
         clock: times the stages and stamps rounds.
+        replay: earlier samples to be trained on again; None without.
     """
 
     def __init__(
-        self, arena: Arena, board: ParameterBoard, learner: Learner, layout: StateLayout, spec: ModelSpec, clock: Clock
+        self,
+        arena: Arena,
+        board: ParameterBoard,
+        learner: Learner,
+        layout: StateLayout,
+        spec: ModelSpec,
+        clock: Clock,
+        replay: Replay | None = None,
     ) -> None:
         self._arena = arena
         self._board = board
@@ -58,6 +67,8 @@ class TrainerWorker:
         self.refused_updates = 0
         self._is_behind = False  # the next batch is to be scored with the version before
         self._base: bytearray | None = None
+        self._replay = replay
+        self._replayed = 0
         self._gains: deque[float] = deque(maxlen=_GAIN_ROUNDS)
 
     @property
@@ -108,6 +119,8 @@ class TrainerWorker:
         step = self._step(batch) if slots else _NO_STEP
         if not step.finite:
             self._board.slot(round)[:] = self.state()
+        elif self._replay is not None:
+            self._replay.keep(self._reader.raw(slots), self._reader.labels(slots), round)
         self._board.publish(round)
         self._base, self._is_behind = None, False
         self._arena.mark(slots, TRAINED)
@@ -119,8 +132,16 @@ class TrainerWorker:
         return step
 
     def _step(self, batch: Batch) -> StepReport:
-        slots, weight = list(batch.slots), torch.tensor(batch.sample_weights, dtype=torch.float32)
-        return self._learner.step(self._reader.inputs(slots), self._reader.labels(slots), weight, batch.round)
+        slots = list(batch.slots)
+        raw, label = self._reader.raw(slots), self._reader.labels(slots)
+        weight = torch.tensor(batch.sample_weights, dtype=torch.float32)
+        again = self._replay.draw(batch.round) if self._replay is not None else None
+        self._replayed = 0 if again is None else len(again[1])
+        if again is None:
+            return self._learner.step(self._reader.normalised(raw), label, weight, batch.round)
+        x = self._reader.normalised(torch.cat([raw, again[0]]))
+        weight = torch.cat([weight, torch.ones(self._replayed)])
+        return self._learner.step(x, torch.cat([label, again[1]]), weight, batch.round)
 
     def _account(self, batch: Batch, step: StepReport, train_seconds: float, wait_seconds: float) -> None:
         staleness = batch.round - 1 - batch.version
@@ -134,6 +155,7 @@ class TrainerWorker:
         self.last_round = {
             "number": batch.round,
             "batch_size": len(batch.slots),
+            "replayed": self._replayed,
             "loss": step.loss,
             "learning_rate": step.rate,
             "staleness": staleness,

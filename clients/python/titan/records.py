@@ -215,6 +215,7 @@ class Round:
     wait_seconds: float | None
     complete_time: datetime | None
     class_draw_counts: tuple[int, ...]
+    replayed_count: int = 0
 
 
 @dataclass(frozen=True)

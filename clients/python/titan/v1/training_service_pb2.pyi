@@ -133,7 +133,7 @@ class Model(_message.Message):
     def __init__(self, architecture: _Optional[str] = ..., input_spec: _Optional[_Union[_tensor_pb2.TensorSpec, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ..., parameter_count: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Round(_message.Message):
-    __slots__ = ("number", "batch_size", "loss", "learning_rate", "staleness", "window_size", "candidate_count", "variance_ratio", "select_duration", "train_duration", "wait_duration", "complete_time", "class_draw_counts")
+    __slots__ = ("number", "batch_size", "loss", "learning_rate", "staleness", "window_size", "candidate_count", "variance_ratio", "select_duration", "train_duration", "wait_duration", "complete_time", "class_draw_counts", "replayed_count")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     LOSS_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +147,7 @@ class Round(_message.Message):
     WAIT_DURATION_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
     CLASS_DRAW_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_COUNT_FIELD_NUMBER: _ClassVar[int]
     number: int
     batch_size: int
     loss: float
@@ -160,7 +161,8 @@ class Round(_message.Message):
     wait_duration: _duration_pb2.Duration
     complete_time: _timestamp_pb2.Timestamp
     class_draw_counts: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, number: _Optional[int] = ..., batch_size: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., staleness: _Optional[int] = ..., window_size: _Optional[int] = ..., candidate_count: _Optional[int] = ..., variance_ratio: _Optional[float] = ..., select_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., train_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., wait_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., complete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., class_draw_counts: _Optional[_Iterable[int]] = ...) -> None: ...
+    replayed_count: int
+    def __init__(self, number: _Optional[int] = ..., batch_size: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., staleness: _Optional[int] = ..., window_size: _Optional[int] = ..., candidate_count: _Optional[int] = ..., variance_ratio: _Optional[float] = ..., select_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., train_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., wait_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., complete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., class_draw_counts: _Optional[_Iterable[int]] = ..., replayed_count: _Optional[int] = ...) -> None: ...
 
 class SampleLedger(_message.Message):
     __slots__ = ("pushed_count", "shed_count", "rejected_count", "held_out_count", "filtered_count", "evicted_count", "pending_label_count", "buffered_count", "selected_count", "lost_count", "expired_count", "orphan_label_count")
