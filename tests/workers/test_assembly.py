@@ -62,13 +62,16 @@ def test_the_schedule_is_the_configured_one(values, rates):
 @pytest.mark.parametrize(
     ("values", "slots"),
     [
-        ({}, set()),
-        ({"momentum": 0.9}, {"momentum"}),
-        pytest.param({"optimizer": "adam"}, {"step", "exp_avg", "exp_avg_sq"}, marks=pytest.mark.nightly),
-        pytest.param({"optimizer": "rmsprop", "weight_decay": 0.1}, {"step", "square_avg"}, marks=pytest.mark.nightly),
+        ({"average": 0.0}, set()),
+        ({}, {"average"}),
+        ({"momentum": 0.9}, {"average", "momentum"}),
+        pytest.param({"optimizer": "adam"}, {"average", "step", "exp_avg", "exp_avg_sq"}, marks=pytest.mark.nightly),
+        pytest.param(
+            {"optimizer": "rmsprop", "weight_decay": 0.1}, {"average", "step", "square_avg"}, marks=pytest.mark.nightly
+        ),
     ],
 )
-def test_the_optimizer_is_the_configured_one_and_its_tensors_are_part_of_the_state(values, slots):
+def test_the_optimizer_and_the_average_are_the_configured_ones_and_part_of_the_state(values, slots):
     learner, layout = build_learner(with_training(**values))
     own = {entry.name for entry in layout.entries} - set(model_tensors(learner.model))
     assert {name.split("/")[0] for name in own} == slots
