@@ -147,9 +147,11 @@ class Disk:
         )
         theirs.close()
         self._monitor = stack.enter_context(ours.makefile("rw"))
-        if not self._monitor.readline():  # it greets when the graph is up
-            pytest.skip(f"qemu-storage-daemon: {qemu.communicate()[1].strip()}")
-        self.tell("qmp_capabilities")
+        try:
+            self._monitor.readline()  # a greeting
+            self.tell("qmp_capabilities")  # answered when the graph is up
+        except (ConnectionError, ValueError):
+            pytest.skip(f"qemu-storage-daemon: {qemu.communicate()[1].strip().splitlines()[-1]}")
         stack.callback(self.tell, "quit")
         return export
 
