@@ -151,7 +151,7 @@ class Disk:
             self._monitor.readline()  # a greeting
             self.tell("qmp_capabilities")  # answered when the graph is up
         except (ConnectionError, ValueError):
-            pytest.skip(f"qemu-storage-daemon: {qemu.communicate()[1].strip().splitlines()[-1]}")
+            pytest.skip(f"qemu-storage-daemon: {qemu.communicate()[1].strip().rpartition(chr(10))[2]}")
         stack.callback(self.tell, "quit")
         return export
 
