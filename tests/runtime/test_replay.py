@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from array import array
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from titand.clock import SystemClock
 from titand.runtime.arena import FILLED, PENDING_LABEL, TRAINED, Arena, ArenaLayout, create_arena
 from titand.runtime.image import image_of, restore_image
 from titand.runtime.ledger import Ledger
-from titand.runtime.log_records import CORRECTED, decode
+from titand.runtime.log_records import CORRECTED, LABELLED, decode
 
 SIZE, SLOTS, MOST_PENDING = 4, 12, 4
 STORED = ("counters", "streams", "journal", "fates", "state", "number", "label", "observed_ns", "accepted_ns", "data")
@@ -57,11 +58,14 @@ class World:
     refused: int = 0
     sequences: dict[str, int] = field(default_factory=dict)
     image: bytes | None = None
+    descriptor: int = -1
 
     def begin(
         self, slot_count: int = SLOTS, descriptor: int | None = None, fuse: Fuse | None = None, image=None
     ) -> None:
-        self.descriptor = create_arena(ArenaLayout(slot_count, SIZE)) if descriptor is None else descriptor
+        if descriptor is None:
+            self.descriptor = create_arena(ArenaLayout(slot_count, SIZE))
+            weakref.finalize(self, os.close, self.descriptor)
         self.arena = Arena(self.descriptor)
         if image is not None:
             restore_image(self.arena, image, 0)
@@ -74,7 +78,7 @@ class World:
         records = [(sequence, decode(record)) for sequence, record in self.log.records]
         known, corrections = self.ledger.logged, {}
         for sequence, record in records:
-            if sequence > known and record.kind == CORRECTED:
+            if sequence > known and record.kind in (LABELLED, CORRECTED):
                 corrections |= dict(zip(record.columns.times, record.columns.labels, strict=True))
         self.ledger.begin_replay(corrections)
         for sequence, record in records:

@@ -13,7 +13,7 @@ from titand.front.high_water import HighWater
 from titand.front.sample_log import SampleLog
 from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
-from titand.runtime.log_records import CORRECTED
+from titand.runtime.log_records import CORRECTED, LABELLED
 
 ROOM_SECONDS = 0.01  # between two looks for free slots
 LOOK_SECONDS = 0.1  # between two looks at whether who waits is still there
@@ -52,6 +52,10 @@ class Keeping:
         self._stopping.set()
         self._replaying.join()
         self._ledger.end_marks()
+
+    def close(self) -> None:
+        """Let go of the log, when nobody waits for it any more."""
+        self._samples.close()
 
     def wait_for_replay(self, context: grpc.ServicerContext) -> None:
         """Return when everything is put back: only then it is known where each stream stands.
@@ -104,7 +108,7 @@ class Keeping:
         known = self._ledger.logged
         corrections: dict[int, int] = {}
         for sequence, record in self._samples.records():
-            if sequence > known and record.kind == CORRECTED:
+            if sequence > known and record.kind in (LABELLED, CORRECTED):
                 corrections.update(zip(record.columns.times, record.columns.labels, strict=True))
         self._ledger.begin_replay(corrections)
         for sequence, record in self._samples.records():

@@ -140,6 +140,13 @@ class SampleLog:
 
     # ---- what the front's beat calls
 
+    def close(self) -> None:
+        """Let go of the files; nothing is appended or flushed any more."""
+        with self._lock:
+            for ring in self._rings():
+                ring.close()
+            self._old, self._ring = [], None
+
     def beat(self) -> None:
         """Let go of what checkpoints have, and begin a new file in the place of one that failed."""
         covered = self._covered()

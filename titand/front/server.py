@@ -193,6 +193,7 @@ class Front:
         if self._beating.is_alive():
             self._beating.join()
         self._show("stopped")
+        self._keeping.close()
 
     def _new_server(self, name: str) -> grpc.Server:
         threads = self._most_streams + LONG_CALLS + SHORT_CALLS

@@ -222,7 +222,7 @@ class Ledger:
         return int(self._arena.counters[LOGGED])
 
     def begin_replay(self, corrections: Mapping[int, int]) -> None:
-        """Take the labels that were corrected after their samples were written down, by number."""
+        """Take the labels that came, or were corrected, after their samples were written down, by number."""
         with self._lock:
             self._replay.begin(corrections)
 

@@ -36,7 +36,7 @@ class Replay:
         self._corrections: Mapping[int, int] = {}
 
     def begin(self, corrections: Mapping[int, int]) -> None:
-        """Take the labels that were corrected after their samples were written down, by number.
+        """Take the labels that came, or were corrected, after their samples were written down, by number.
 
         They come back with them: once a sample is filled it is the selector's, and nobody else corrects it. Of those
         that a checkpoint has brought back none is a worker's yet; a later front finds them corrected.
@@ -104,9 +104,11 @@ class Replay:
         self._journal.commit(counters, runs, state, -1, StreamPosition())
         if state == PENDING_LABEL:
             self._pending.add(runs)
+            for number in range(first, first + count):
+                if number in self._corrections:  # its label came, so it was never pushed out
+                    self._pending.join(number, self._corrections[number])
             self._pending.trim()  # the same that had to go when they came
-        else:
-            os.eventfd_write(self._filled, count)
+        os.eventfd_write(self._filled, count)
         return True
 
     def _label(self, record: LogRecord) -> None:
