@@ -85,6 +85,16 @@ def test_the_score_is_loss_plus_the_log_of_the_ratio_of_distances():
     assert [each.number for each in suspects.listed()] == sorted(expected, key=lambda n: -expected[n][0])
 
 
+def test_one_that_lies_among_its_class_is_not_suspected_however_large_its_loss():
+    generator = torch.Generator().manual_seed(10)
+    suspects, _ = taught(generator)
+    label, hidden, probability = blobs(20, generator)
+    suspects.look(range(1, 21), label, hidden, probability.roll(1, dims=1))
+    assert len(suspects) == 0
+    suspects.look(range(1, 21), label, hidden.roll(1, dims=1), probability.roll(1, dims=1))
+    assert len(suspects) > 10
+
+
 def test_nothing_is_said_about_classes_that_were_hardly_seen():
     generator = torch.Generator().manual_seed(3)
     suspects = Suspects(CLASSES)
