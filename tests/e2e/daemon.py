@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from titand.demo.data import digits
 SECONDS = 90.0  # no test waits longer for anything; an idle machine needs a few
 MOMENT = 0.05
 ROOT = Path(__file__).parents[2]
+WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()  # no tests, no daemon
 WORKERS = ("selector", "trainer")
 
 
@@ -72,7 +74,7 @@ class Daemon:
         """Start it, by a command that runs commands if one is given; it takes samples some moments later."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "titand.daemon", "serve", "--config", str(self.config_path)],
+                [*prefix, *WITH_US, sys.executable, "-m", "titand.daemon", "serve", "--config", str(self.config_path)],
                 cwd=ROOT,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,

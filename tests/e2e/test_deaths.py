@@ -126,21 +126,6 @@ def test_it_still_stops_in_order(daemon):
 
 
 @pytest.mark.nightly
-def test_books_of_one_producer_hold_over_all_deaths(daemons, producers):
-    """One stream, from before the first death to after the last."""
-    daemon = daemons().start()
-    producer = producers(daemon)
-    for name in ("front", "selector", "front", "trainer"):
-        training = daemon.until(lambda t: t.state == "active" and t.round_count > 0)
-        os.kill(pid_of(training, name), signal.SIGKILL)
-        daemon.until(lambda t, name=name, before=training: is_back(t, name, before))
-    totals = producer.finish()
-    check_books(daemon.quiet(), totals)
-    assert totals.resent > 0
-    assert daemon.stop() == 0
-
-
-@pytest.mark.nightly
 def test_a_minute_of_random_deaths_loses_nothing(daemons, producers):
     """Whoever dies or hangs next, and when, is left to chance; the seed is in the test's output."""
     seed = int.from_bytes(os.urandom(4), "little")

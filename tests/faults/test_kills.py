@@ -7,15 +7,17 @@ import random
 import signal
 import time
 
+import psutil
 import pytest
 
-from tests.e2e.daemon import health_of, process_of
+from tests.e2e.daemon import SECONDS, health_of, process_of
 from tests.faults.processes import PROCESSES, TOGETHER, family_of
 from tests.faults.witness import witnessed
 
 WEIGHTS = {"front": 27, "selector": 25, "trainer": 20, "telemetry": 20, "zygote": 8}  # torch takes seconds to import
 AGAIN = 0.7  # chance that another one is killed before the last is back
 LONGEST_PAUSE = 0.2
+KILLS_OF_ALL = 20
 
 
 class Reaper:
@@ -94,3 +96,29 @@ def test_kills_at_random_under_load_lose_nothing(daemons, tally, count):
     assert health_of(training) <= {"PROCESS_RESTARTED", "PROCESS_CRASH_LOOP"}
     assert "Traceback" not in daemon.log()
     assert daemon.stop() == 0
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_all_processes_killed_at_once_lose_nothing_that_is_logged(daemons, tally):
+    chance = random.Random(7)
+    daemon = daemons({"ingest.durable": True}).start()
+    seconds = []
+    with witnessed(daemon, count=2) as books:
+        for _ in range(KILLS_OF_ALL):
+            books.pass_time(chance.uniform(0, 1))
+            family = daemon.family()
+            daemon.signal(signal.SIGKILL)
+            daemon.ended()
+            _, alive = psutil.wait_procs(family[1:], SECONDS)
+            assert not alive, "they outlive their parent"
+            start = time.monotonic()
+            daemon.start()
+            daemon.until(lambda training: len(training.streams) == 2)  # all is back from the log
+            books.go_on(1)
+            seconds.append(time.monotonic() - start)
+    told = sum(witness.acknowledged for witness in books.witnesses)
+    middle = sorted(seconds)[KILLS_OF_ALL // 2]
+    print(f"\n{KILLS_OF_ALL} kills of everything, {told} acknowledged, none lost; back after p50 {middle:.2f} s")
+    assert daemon.stop() == 0
+    tally["kill -9 of everything"] += KILLS_OF_ALL
