@@ -46,11 +46,12 @@ BENCHMARKS = {
     "filter_cost": Benchmark(2),
     "start": Benchmark(1),
     "memory": Benchmark(2),
+    "durability": Benchmark(1),
     "pipeline": Benchmark(10, ("--seconds", "4")),
     "batchnorm": Benchmark(4, ("--rounds", "100", "--seeds", "1"), keeps=False),
     "guard": Benchmark(2, ("--rounds", "1000", "--runs", "5"), keeps=False),
     "variance": Benchmark(12, ("check",), keeps=False),
-    "paper": Benchmark(19, ("check",), keeps=False),
+    "paper": Benchmark(18, ("check",), keeps=False),
 }
 PAGES = (("tables",), ("variance", "report"), ("paper", "report"))
 

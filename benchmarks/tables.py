@@ -1,4 +1,4 @@
-"""Rebuild the tables of docs/performance.md, and the figures of README.md, from the kept results.
+"""Rebuild the tables of docs/performance.md and docs/reliability.md, and the figures of README.md, from what is kept.
 
     python -m benchmarks.tables
 
@@ -17,7 +17,7 @@ from benchmarks.measure import read
 from benchmarks.paper.tables import markdown
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "docs" / "performance.md", ROOT / "README.md")
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "reliability.md", ROOT / "README.md")
 MARKS = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Plain = Mapping[str, Any]
 
@@ -131,6 +131,56 @@ def _start(result: Plain) -> str:
     return _table(("", "median (least to most)"), rows)
 
 
+def _durability(result: Plain) -> str:
+    checkpoints = [
+        (
+            name,
+            f"{each['state_bytes'] / 1e6:.2f}",
+            f"{each['medium_bytes'] / 1e6:.2f}",
+            str(each["writes"]),
+            str(each["flushes"]),
+            _range(each["write_ms"], 0),
+            _range(each["load_ms"], 1),
+        )
+        for name, each in result["checkpoints"].items()
+    ]
+    messages = [
+        (
+            f"{name}, {lap}",
+            f"{each['medium_bytes'] / 1e3:.1f}",
+            f"{each['writes']:.2f}",
+            f"{each['flushes']:.2f}",
+        )
+        for name, laps in result["messages"].items()
+        for lap, each in laps.items()
+    ]
+    rounds = [
+        (
+            name,
+            f"{each['samples'] / each['rounds']:.0f}",
+            f"{each['medium_bytes_a_round'] / 1e3:.1f}",
+            f"{each['writes_a_round']:.2f}",
+            f"{each['flushes_a_round']:.2f}",
+        )
+        for name, each in result["rounds"].items()
+    ]
+    back = [
+        ("the first sample is accepted again", _range(result["accepts_again_seconds"])),
+        ("it has trained on", _range(result["trains_again_seconds"])),
+    ]
+    return "\n".join(
+        (
+            _table(
+                ("checkpoint", "MB", "MB on the medium", "writes", "flushes", "written in ms", "loaded in ms"),
+                checkpoints,
+            ),
+            _table(("a logged message", "kB on the medium", "writes", "flushes"), messages),
+            _table(("per round", "samples", "kB on the medium", "writes", "flushes"), rounds),
+            _table(("from the start after a kill of everything until", "seconds"), back),
+        )
+    )
+
+
 TABLES: Mapping[str, Callable[[Plain], str]] = {
     "ingest": _ingest,
     "paced": _paced,
@@ -138,6 +188,7 @@ TABLES: Mapping[str, Callable[[Plain], str]] = {
     "filter_cost": _filter_cost,
     "memory": _memory,
     "start": _start,
+    "durability": _durability,
 }
 
 
