@@ -41,6 +41,11 @@ POWER = "tests/faults/test_power_cuts.py::test_a_power_cut"
 STEPS = "tests/faults/test_crash_points.py"
 DAMAGE = "tests/faults/test_damaged_files.py"
 FLAKY = "tests/faults/test_flaky_disks.py"
+KILLS = "tests/faults/test_kills.py::test_kills_at_random"
+STARVED = "tests/faults/test_starvation.py"
+SILENT = "tests/faults/test_abuse.py::test_ten_thousand"
+SOAK = "tests/faults/test_soak.py::test_nothing_grows and short"
+LEDGER = "tests/runtime/test_ledger.py"
 
 BREAKS = [
     Break(
@@ -142,6 +147,103 @@ BREAKS = [
         "        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)\n",
         "",
         FLAKY,
+    ),
+    Break(
+        "samples are acknowledged a moment before they are in the arena",
+        "titand/front/admission.py",
+        "                stream.require_open()\n                for first_number, count in self._ledger.admit(",
+        "                stream.require_open()\n"
+        "                stream.accept(stop - start, self._ledger.newest_number() + 1)\n"
+        "                stream.changed.notify_all()\n"
+        "                stream.changed.wait(0.01)\n"
+        "                stream.sequence -= stop - start\n"
+        "                for first_number, count in self._ledger.admit(",
+        KILLS,
+    ),
+    Break(
+        "a transaction that was cut short is not finished",
+        "titand/runtime/journal.py",
+        "        self._redo()\n        self._used_ns",
+        "        self._used_ns",
+        LEDGER,
+    ),
+    Break(
+        "where a stream stands is not remembered",
+        "titand/runtime/journal.py",
+        "        if stream >= 0:\n",
+        "        if stream >= 0 and False:\n",
+        KILLS,
+    ),
+    Break(
+        "who was here last is told by the time of day alone",
+        "titand/runtime/journal.py",
+        "max(self._clock.wall_ns(), self._used_ns + 1)",
+        "self._clock.wall_ns()",
+        LEDGER,
+    ),
+    Break(
+        "what ended is not started again",
+        "titand/runtime/children.py",
+        "        if self.pid or not self.restarts.is_due(now):\n",
+        "        if self.pid or self.restarts.count or not self.restarts.is_due(now):\n",
+        KILLS,
+    ),
+    Break(
+        "workers do not go first when memory runs out",
+        "titand/workers/zygote.py",
+        'score.write("800")',
+        'score.write("0")',
+        "tests/faults/test_memory.py",
+    ),
+    Break(
+        "silence alone is taken to be a hang",
+        "titand/runtime/supervisor.py",
+        " and is_stuck(pid)",
+        "",
+        STARVED,
+    ),
+    Break(
+        "nothing is taken to be a hang",
+        "titand/runtime/supervisor.py",
+        "            if silent > _SLOW_FACTOR or",
+        "            if False and",
+        STARVED,
+    ),
+    Break(
+        "bytes that are no message are left to gRPC",
+        "titand/front/server.py",
+        ", ReadableRequests()]",
+        "]",
+        "tests/faults/test_malformed.py",
+    ),
+    Break(
+        "there may be any number of connections",
+        "titand/front/server.py",
+        '        ("grpc.max_allowed_incoming_connections", MOST_CONNECTIONS),\n',
+        "",
+        SILENT,
+    ),
+    Break(
+        "a connection that says nothing is kept",
+        "titand/front/server.py",
+        '        ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_SECONDS * 1000)),\n',
+        "",
+        SILENT,
+    ),
+    Break(
+        "a kilobyte stays of each sample",
+        "titand/front/admission.py",
+        '        self._stages.record("admit"',
+        '        globals().setdefault("kept", []).append(bytes([1]) * 1000 * count)\n'
+        '        self._stages.record("admit"',
+        SOAK,
+    ),
+    Break(
+        "a descriptor stays of each visit",
+        "titand/front/streams.py",
+        "        leaving = threading.Event()\n",
+        "        leaving = threading.Event()\n        __import__('os').dup(0)\n",
+        SOAK,
     ),
 ]
 

@@ -15,7 +15,7 @@ from titand.runtime.boards import Boards
 
 HANG_SECONDS = 2.0
 LOOKS = 100  # at somebody who is silent for longer: the supervisor looks too
-SHARE = 0.001  # of one processor, for front and workers together
+SHARE = 0.001  # of one processor, for all of them together
 
 
 def boards_of(supervisor: int) -> Boards:
@@ -33,7 +33,7 @@ def test_a_starved_process_is_left_alone_and_a_stopped_one_is_not(daemons, tally
     daemon = daemons({"service.hang_seconds": HANG_SECONDS}).start()
     with group("cpu", "cpu.cfs_quota_us cpu.max") as starved, witnessed(daemon) as books:
         boards, before = boards_of(daemon.pid), family_of(daemon.pid)
-        watched = ("front", *WORKERS)
+        watched = ("front", "telemetry", *WORKERS)
         starved.add(*(before[name] for name in watched))
         starved.limit_time(SHARE)
         silent_looks = 0
