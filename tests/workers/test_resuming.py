@@ -24,6 +24,7 @@ PLANS = {
     "predicted": Plan(rule="predicted", held_out_ratio=0.2, slot_count=128),
     "rep-div": Plan(rule="rep-div", slot_count=128),
     "uniform": Plan(policy="uniform", slot_count=128),
+    "averaged": Plan(average=0.9, slot_count=128),
 }
 # What happens one after the other: samples come, the filter looks at them, a batch is chosen, it is trained on.
 STEPS = st.lists(st.sampled_from(["feed", "filter", "select", "train"]), min_size=4, max_size=30)

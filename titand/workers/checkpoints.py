@@ -49,7 +49,9 @@ class CheckpointFacts:
 def model_fingerprint(config: Config) -> str:
     """Return a text that is equal for two configurations whose states fit each other."""
     spec, training = dataclasses.asdict(config.model_spec), config.training
-    return json.dumps([spec, training.optimizer, training.momentum > 0, training.average > 0], sort_keys=True)
+    # Without an average as before there was one: what was kept then fits still.
+    average = [True] if training.average > 0 else []
+    return json.dumps([spec, training.optimizer, training.momentum > 0, *average], sort_keys=True)
 
 
 def sample_fingerprint(config: Config) -> str:
