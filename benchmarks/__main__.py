@@ -47,9 +47,10 @@ BENCHMARKS = {
     "start": Benchmark(1),
     "memory": Benchmark(2),
     "durability": Benchmark(1),
-    "pipeline": Benchmark(10, ("--seconds", "4")),
+    "pipeline": Benchmark(8, ("--seconds", "4")),
     "batchnorm": Benchmark(4, ("--rounds", "100", "--seeds", "1"), keeps=False),
     "guard": Benchmark(2, ("--rounds", "1000", "--runs", "5"), keeps=False),
+    "replay": Benchmark(2, ("--rounds", "300", "--seeds", "1"), keeps=False),
     "variance": Benchmark(12, ("check",), keeps=False),
     "paper": Benchmark(18, ("check",), keeps=False),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 import benchmarks.__main__ as harness
 from benchmarks import compare, measure, tables
+from benchmarks.paper import report as paper
+from benchmarks.paper import store as runs
 from benchmarks.variance import report, store
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +35,19 @@ def test_a_published_page_says_what_the_kept_results_say(page):
 def test_the_page_on_variance_says_what_the_kept_measurements_say():
     published = report.PAGE.read_text(encoding="utf-8")
     assert published == report.text(store.records().values()), "python -m benchmarks.variance report"
+
+
+@pytest.mark.nightly
+def test_the_page_on_the_papers_evaluation_says_what_the_kept_runs_say(tmp_path):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "benchmarks" / "results" / "paper"
+    shutil.copytree(runs.FOLDER, folder)
+    page = tmp_path / "docs" / paper.PAGE.name
+    paper.write(folder, page)
+    published = paper.PAGE.read_text(encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == published, "python -m benchmarks.paper report"
+    pictures = {path.name for path in runs.FOLDER.glob("*.png")}
+    assert pictures == {path.name for path in folder.glob("*.png")} == set(re.findall(r"[\w.-]+\.png", published))
 
 
 def test_every_benchmark_is_in_the_harness():
