@@ -73,7 +73,7 @@ VALID = {
     "ingest.pending_bytes": st.integers(0, 1 << 30),
     "ingest.durable": st.booleans(),
     "ingest.log_bytes": st.integers(4 << 30, 8 << 30),
-    "ingest.max_message_bytes": st.integers(8 << 20, 1 << 30),
+    "ingest.max_message_bytes": st.integers(8 << 20, 16 << 20),  # the default log holds four
     "ingest.max_streams": st.integers(1, 64),
     "evaluation.held_out_ratio": ratio,
     "evaluation.held_out_samples": st.integers(0, 100_000),
@@ -94,7 +94,7 @@ VALID = {
     "service.state_directory": text,
     "service.runtime_directory": text,
     "service.stop_seconds": positive,
-    "service.hang_seconds": positive,
+    "service.hang_seconds": st.floats(2.0, 1e6),
     "service.restart_seconds": positive,
     "service.log_level": st.sampled_from(["debug", "info", "warning", "error"]),
 }

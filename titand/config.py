@@ -225,7 +225,11 @@ class ServiceConfig:
     state_directory: str = _key("/var/lib/titand", "checkpoints and snapshots")
     runtime_directory: str = _key("/run/titand", "sockets and the lock")
     stop_seconds: float = _key(20.0, "deadline of an orderly stop", POSITIVE)
-    hang_seconds: float = _key(30.0, "silence after which a worker counts as hung", POSITIVE)
+    hang_seconds: float = _key(
+        30.0,
+        "silence after which a worker counts as hung",
+        (lambda seconds: seconds >= 2.0, "at least 2: a sign of life may take one second"),
+    )
     restart_seconds: float = _key(30.0, "longest delay before what keeps ending is started again", POSITIVE)
     log_level: str = _key(
         "info", "least severe lines that are written", one_of("debug", "info", "warning", "error"), reloads=True
