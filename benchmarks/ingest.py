@@ -35,7 +35,7 @@ from benchmarks.measure import cpu_seconds, memory_megabytes, summary
 from titan.v1 import sample_service_pb2 as pb
 from titan.v1 import sample_service_pb2_grpc as pb_grpc
 from titand.clock import SystemClock
-from titand.config import config_from_json, config_to_json
+from titand.config_text import config_from_json, config_to_json
 from titand.runtime.arena import FILLED, FILTERED, Arena, ArenaLayout, create_arena
 from titand.runtime.boards import Boards, create_boards
 from titand.runtime.channels import channel_pair

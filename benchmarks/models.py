@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from titand.config import Config, config_from_json
+from titand.config import Config
+from titand.config_text import config_from_json
 from titand.records import ITEM_BYTES
 
 IMAGE = {"data_type": "uint8", "shape": [3, 32, 32], "scale": 1 / 255}

@@ -27,7 +27,8 @@ from benchmarks.measure import summary
 from benchmarks.models import MODELS, config_of, random_samples
 from benchmarks.service import pin
 from titand.clock import SystemClock
-from titand.config import Config, config_to_json
+from titand.config import Config
+from titand.config_text import config_to_json
 from titand.learning.models.zoo import build
 from titand.learning.scoring import score
 from titand.records import Batch

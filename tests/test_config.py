@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titand.config import (
-    Config,
-    config_from_json,
-    config_to_json,
-    load_config,
-    reloadable_changes,
-    with_changes,
-)
+from titand.config import Config, reloadable_changes, with_changes
+from titand.config_text import config_from_json, config_to_json, load_config
 from titand.errors import ConfigError
 
 MINIMAL = {"model.architecture": "mlp", "model.labels": ["a", "b"], "model.input.shape": [2, 3]}

@@ -15,7 +15,8 @@ from typing import Any
 
 import titand
 from titand.clock import Clock, SystemClock
-from titand.config import Config, config_to_json, load_config, reloadable_changes, with_changes
+from titand.config import Config, reloadable_changes, with_changes
+from titand.config_text import config_to_json, load_config
 from titand.errors import AlreadyRunning, ConfigError, StorageError, TitanError
 from titand.runtime.arena import Arena, ArenaLayout, create_arena
 from titand.runtime.boards import Boards, Memory, create_boards, create_memory

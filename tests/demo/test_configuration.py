@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titand.config import load_config, tomllib
+from titand.config_text import load_config, tomllib
 from titand.demo import data
 from titand.demo.configuration import sections, to_toml
 from titand.demo.data import Dataset

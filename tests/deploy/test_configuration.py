@@ -2,7 +2,8 @@ import dataclasses
 import re
 from pathlib import Path
 
-from titand.config import Config, config_to_json, load_config
+from titand.config import Config
+from titand.config_text import config_to_json, load_config
 
 EXAMPLE = Path(__file__).parents[2] / "deploy/systemd/titand.toml"
 DEFAULT = re.compile(r"^# (?=[a-z_]+ = )", re.MULTILINE)

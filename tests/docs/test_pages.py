@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from titand.config import load_config
+from titand.config_text import load_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

@@ -28,13 +28,7 @@ from titan.v1.sample_service_pb2 import (
 )
 from titan.v1.tensor_pb2 import TensorSpec
 from titand.clock import SystemClock
-from titand.config import (
-    Config,
-    IngestConfig,
-    InputConfig,
-    ModelConfig,
-    ServiceConfig,
-)
+from titand.config import Config, IngestConfig, InputConfig, ModelConfig, ServiceConfig
 from titand.errors import TitanError
 from titand.front.server import Front, FrontResources
 from titand.runtime.arena import FILLED, Arena, ArenaLayout, create_arena

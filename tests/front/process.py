@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.front.house import SECONDS, House, answer, eventually
-from titand.config import config_to_json
+from titand.config_text import config_to_json
 from titand.runtime.channels import channel_pair
 from titand.runtime.descriptors import Descriptors, create_text
 

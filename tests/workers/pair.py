@@ -18,8 +18,8 @@ from titand.config import (
     RoundConfig,
     SelectionConfig,
     TrainingConfig,
-    config_to_json,
 )
+from titand.config_text import config_to_json
 from titand.learning.models.zoo import build
 from titand.learning.state import model_tensors
 from titand.records import Batch, Permit

@@ -31,7 +31,8 @@ from titan.v1 import (
     training_service_pb2_grpc,
 )
 from titand.clock import Clock, SystemClock
-from titand.config import Config, config_from_json, with_changes
+from titand.config import Config, with_changes
+from titand.config_text import config_from_json
 from titand.errors import ConfigError
 from titand.front.errors import ErrorAnswers
 from titand.front.guards import AdminOnly, CountedLibraryStreams, ReadableRequests

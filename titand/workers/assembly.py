@@ -9,7 +9,8 @@ import torch
 from safetensors import torch as safetensors
 
 from titand.clock import Clock
-from titand.config import Config, SelectionConfig, config_from_json
+from titand.config import Config, SelectionConfig
+from titand.config_text import config_from_json
 from titand.errors import ModelError
 from titand.learning import schedules
 from titand.learning.averaging import Average

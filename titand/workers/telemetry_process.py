@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from titand.clock import Clock, SystemClock
-from titand.config import config_from_json
+from titand.config_text import config_from_json
 from titand.runtime.boards import Boards
 from titand.runtime.channels import Channel, ChannelClosed
 from titand.runtime.descriptors import Descriptors, read_text
