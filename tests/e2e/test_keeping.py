@@ -36,7 +36,9 @@ def survive_kills(daemon, producers, kills: int, seed: int) -> None:
     daemon.until(lambda training: training.round_count > 5)
     totals = producer.finish()
     assert totals.accepted > 0
-    check_books(daemon.quiet(), totals, lost=0)
+    training = daemon.quiet()
+    check_books(training, totals, lost=0)
+    assert training.sample_ledger.shed_count == 0, "checkpoints have not made room in the log"
     assert daemon.stop() == 0
     daemon.start()
     check_books(daemon.until(lambda training: training.state == "waiting"), totals, lost=0)

@@ -141,6 +141,28 @@ def test_the_next_checkpoint_waits_for_the_configured_time(pair, config):
     assert writer.is_due
 
 
+def test_the_log_may_have_one_before_its_time_if_it_has_written_as_much(pair, config):
+    clock = HandClock()
+    writer = writer_of(pair, config, clock)
+    assert writer.is_worth(0), "the size of the first is not known yet"
+    writer.write(facts(config), pair.trainer.state(), None)
+    size = writer.newest["size_bytes"]
+    assert size == sum(len(section) for section in newest(config).sections.values())
+    assert not writer.is_worth(size - 1)
+    assert writer.is_worth(size)
+    clock.wait(60)
+    assert writer.is_worth(0), "it is due anyway"
+
+
+def test_checkpoints_with_the_log_on_hold_the_samples_that_wait(pair, pairs, config):
+    pair.feed(9)
+    for with_samples, kept in ((False, 0), (True, 9)):
+        writer = CheckpointWriter(config.checkpoint_folder, pair.arena, 10**9, 60.0, HandClock(), with_samples)
+        writer.write(facts(config), pair.trainer.state(), None)
+        after = pairs(pair.plan)
+        assert restore_image(after.front, bytes(newest(config).sections["arena"]), 0) == kept
+
+
 def test_no_more_is_written_in_a_day_than_configured(pair, config):
     clock = HandClock()
     daily_bytes = 1_000_000
