@@ -112,7 +112,7 @@ demo: .venv/.ready
 check: .venv/.ready node_modules/.ready check-proto
 	.venv/bin/ruff format --check --quiet .
 	.venv/bin/ruff check --quiet .
-	.venv/bin/mypy titand clients/python/titan
+	.venv/bin/mypy titand clients/python/titan benchmarks
 	.venv/bin/lint-imports
 
 # buf compares with the last release; before the first one, with what is committed.

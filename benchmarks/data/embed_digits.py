@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+from sklearn.datasets import load_digits
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
