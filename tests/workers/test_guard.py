@@ -212,6 +212,19 @@ def test_both_models_answer_the_same_samples_and_are_counted_as_pairs(home):
     assert sum(gate.held_out.result.mistakes.values()) == 60 - sum(mine)
 
 
+def test_after_a_promotion_the_new_best_is_what_is_compared_with(home):
+    teach(home, 2)
+    promoted(home)
+    teach(home, 30)
+    home.guard.look()
+    home.guard.promote(snapshot(home))
+    best = right(home, model_of(home, home.trainer.state()))
+    spoil(home)
+    pairs = home.guard.look().held_out.pairs
+    mine = right(home, model_of(home, home.trainer.state()))
+    assert pairs.worse == sum(b and not a for a, b in zip(mine, best, strict=True)) > 30
+
+
 def test_samples_that_are_new_since_are_asked_of_the_best_as_well(home):
     teach(home, 30)
     best = model_of(home, home.trainer.state())
@@ -225,6 +238,27 @@ def test_samples_that_are_new_since_are_asked_of_the_best_as_well(home):
     mine, theirs = right(home, model_of(home, home.trainer.state())), right(home, best)
     assert gate.held_out.pairs.count == len(mine) > 50
     assert gate.held_out.pairs.difference == pytest.approx((sum(mine) - sum(theirs)) / len(mine))
+
+
+@pytest.mark.parametrize("how", ["released", "another sample is in its slot"])
+def test_a_sample_that_goes_while_it_is_read_is_left_out(home, how, monkeypatch):
+    teach(home, 5)
+    promoted(home)
+    going = home.arena.slots_in(HELD_OUT)[7]
+    reader = home.guard._gatekeeper._reader
+    read = reader.inputs
+
+    def inputs(slots):
+        x = read(slots)
+        if how == "released":
+            home.arena.state[going] = RELEASED
+        else:
+            home.arena.number[going] = 10**6
+        return x
+
+    monkeypatch.setattr(reader, "inputs", inputs)
+    gate = home.guard.look()
+    assert gate.held_out.pairs.count == 59
 
 
 def test_a_label_that_was_corrected_counts_for_both(home):
