@@ -89,9 +89,9 @@ class Disk:
         make_image(self.image, self._megabytes)
         self.folder.mkdir()
         with contextlib.ExitStack() as stack:
-            self._export = self._start_qemu(stack)
+            self.export = self._start_qemu(stack)
             try:
-                self.device = run("losetup", "-f", "--show", self._export)
+                self.device = run("losetup", "-f", "--show", self.export)
             except OSError as error:
                 pytest.skip(f"no loop device: {error}")
             stack.callback(run, "losetup", "-d", self.device)
@@ -122,7 +122,7 @@ class Disk:
         """Let the kernel forget what it has in memory: what is read after this is read from the medium."""
         self.unmount()
         run("blockdev", "--flushbufs", self.device)
-        with open(self._export, "rb") as export:
+        with open(self.export, "rb") as export:
             os.posix_fadvise(export.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         self.mount()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 from tests.faults.disks import Disk, run
 
-# Not every 5 seconds: a journal that cannot be written makes the file system read-only, which is another fault.
-SELDOM = "commit=600,errors=remount-ro"
+# A journal that cannot be written, or metadata that cannot be read, makes the file system read-only, which is another
+# fault: no journal is written every 5 seconds, and what cannot be read stays an error of that call.
+PATIENT = "commit=600,errors=continue"
 
 # What fails -> what blkdebug is told. A flush that fails cannot be healed: qemu flushes when it is switched back.
 RULES: Mapping[str, list[dict[str, Any]]] = {
@@ -34,7 +36,7 @@ class FlakyDisk(Disk):
 
     def __init__(self, folder: Path, megabytes: int = 24) -> None:
         nodes = [_failing(name, rules) for name, rules in RULES.items()]
-        super().__init__(folder, [*nodes, _top("image")], megabytes, SELDOM)
+        super().__init__(folder, [*nodes, _top("image")], megabytes, PATIENT)
 
     def fail(self, what: str) -> None:
         """Let requests fail from now on, see `RULES`."""
@@ -44,9 +46,14 @@ class FlakyDisk(Disk):
         """Let the first sectors of a file be unreadable from now on, and all else be well."""
         place = re.search(r"^ +0: +\d+\.\. +\d+: +(\d+)\.\.", run("filefrag", "-v", "-b512", file), re.MULTILINE)
         assert place, "the file has no place on the disk"
+        what = f"sector {place[1]}"
         rules = [{"iotype": "read", "errno": errno.EIO, "sector": int(place[1])}]
-        self.tell("blockdev-add", **_failing("sectors", rules))
-        self.fail("sectors")
+        self.tell("blockdev-add", **_failing(what, rules))
+        self.fail(what)
+        run("blockdev", "--flushbufs", self.device)
+        for each in (file, self.export):
+            with open(each, "rb") as held:
+                os.posix_fadvise(held.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def heal(self) -> None:
         """Let nothing fail any more."""

@@ -86,7 +86,6 @@ def test_a_bad_sector_costs_one_checkpoint_and_the_evidence_is_kept(disk, tally)
     store = filled(Bundles, disk)
     newest = max(disk.folder.glob("*.bundle"))
     contents = newest.read_bytes()
-    disk.forget()
     disk.fail_sectors(newest)
 
     found = store.get()

@@ -6,9 +6,11 @@ import contextlib
 import resource
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import titan
 from tests.e2e.daemon import health_of, process_of
 from tests.faults.disks import run
 from tests.faults.flaky import FlakyDisk
@@ -30,7 +32,9 @@ def daemon(daemons, disk):
     daemon = daemons({"storage.checkpoint_seconds": 0.1, "storage.daily_bytes": 10**13})
     state = daemon.folder / "state"
     state.mkdir()
-    (state / "checkpoints").symlink_to(disk.folder)
+    for name in ("checkpoints", "snapshots"):
+        (disk.folder / name).mkdir()
+        (state / name).symlink_to(disk.folder / name)
     daemon.pushed = 0
     daemon.start()
     train(daemon)
@@ -126,12 +130,26 @@ def test_training_goes_on_says_what_is_wrong_and_heals_by_itself(daemon, disk, t
     tally[f"disk fails under a running daemon: {fault.__name__.replace('_', ' ')}"] += 1
 
 
+@pytest.mark.nightly
+def test_a_snapshot_on_a_bad_sector_is_refused_by_name_and_handed_out_once_it_can_be_read(daemon, disk, tally):
+    made = daemon.client.create_snapshot(note="on a bad sector")
+    path = daemon.folder / "model.safetensors"
+    disk.fail_sectors(disk.folder / "snapshots" / Path(made.name).name / path.name)
+    with pytest.raises(titan.TitanError) as caught:
+        daemon.client.export_model(path, made.name)
+    assert caught.value.reason == "IO_ERROR"
+    assert "the disk failed (Input/output error)" in caught.value.message
+    disk.heal()
+    daemon.client.export_model(path, made.name)
+    assert path.stat().st_size > 0
+    tally["disk fails under a running daemon: a sector"] += 1
+
+
 def test_after_all_that_a_stop_is_orderly_and_a_bad_sector_costs_one_checkpoint(daemon, disk, tally):
     before = daemon.quiet()
     assert daemon.stop() == 0
-    newest = max(disk.folder.glob("*.bundle"))
+    newest = max(disk.folder.glob("checkpoints/*.bundle"))
     assert facts_of(read_bundle(newest)).clean
-    disk.forget()
     disk.fail_sectors(newest)
 
     daemon.start()
@@ -162,7 +180,7 @@ def test_a_disk_that_cannot_be_read_keeps_the_daemon_from_beginning_anew(daemon,
     daemon.start()
 
     assert daemon.ended() == 1
-    assert "the disk failed (Input/output error)" in daemon.log().splitlines()[-1]
+    assert "Input/output error" in daemon.log().splitlines()[-1]
     disk.heal()
     after = daemon.start().until(lambda training: training.round_count > 0)
     assert after.round_count >= before.round_count

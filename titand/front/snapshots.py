@@ -14,6 +14,7 @@ from titand.front.streams import Streams
 from titand.front.times import set_time
 from titand.front.training import require_note
 from titand.runtime.channels import Asker
+from titand.storage.files import refusals_of
 from titand.storage.manifests import MODEL_FILE, Snapshot, encode_manifest, plain_of_snapshot
 from titand.storage.snapshots import SnapshotStore
 
@@ -114,6 +115,7 @@ class SnapshotService:
         name, file = files[format]
         with (
             self._streams.long_call(context) as leaving,
+            refusals_of(self._store.folder / snapshot.name / name),
             self._store.open_for_read(snapshot.name, request.offset_bytes, name) as opened,
         ):
             yield snapshots_pb.DownloadSnapshotResponse(snapshot=snapshot_message(snapshot), file=file)
