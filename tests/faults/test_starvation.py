@@ -14,7 +14,7 @@ from titand.clock import SystemClock
 from titand.runtime.boards import Boards
 
 HANG_SECONDS = 2.0
-LOOKS = 100  # at somebody who is silent for longer: the supervisor looks too
+LOOKS = 60  # at somebody who is silent for longer: the supervisor looks too
 SHARE = 0.001  # of one processor, for all of them together
 
 
