@@ -23,7 +23,8 @@ from benchmarks.measure import summary
 from tests.e2e.daemon import Daemon, stream
 from tests.faults.power_cuts import FLUSH, FUA, RecordedDisk
 from titand.storage.bundles import load_newest, write_bundle
-from titand.storage.ring_log import RingLog, record_bytes
+from titand.storage.ring_file import record_bytes
+from titand.storage.ring_log import RingLog
 
 # As the daemon writes them with plain SGD: the parameters, and a little more.
 CHECKPOINTS = {"digits_cnn": 54_824, "mobilenet_v1": 12_900_000, "resnet50": 94_000_000}

@@ -19,7 +19,8 @@ from titand.records import ModelSpec, TensorSpec
 from titand.storage.bundles import Bundle, load_newest, newest_generation, read_bundle, write_bundle
 from titand.storage.files import PARTIAL, refusals_of, remove_partials, sync_folder
 from titand.storage.manifests import Snapshot
-from titand.storage.ring_log import RingLog, record_bytes
+from titand.storage.ring_file import record_bytes
+from titand.storage.ring_log import RingLog
 from titand.storage.snapshots import SnapshotStore
 
 PIECES = 3

@@ -123,7 +123,7 @@ BREAKS = [
     Break(
         "no flush of the log of samples",
         "titand/storage/ring_log.py",
-        "                with refusals_of(self.path):\n                    os.fdatasync(self._descriptor)\n",
+        "                with refusals_of(self.path):\n                    self._file.sync()\n",
         "                pass\n",
         POWER,
     ),
@@ -136,14 +136,14 @@ BREAKS = [
     ),
     Break(
         "no checksum of a logged sample",
-        "titand/storage/ring_log.py",
+        "titand/storage/ring_file.py",
         "!= checksum:\n            return None",
         "!= checksum and False:\n            return None",
         f"{DAMAGE}::test_of_two_hundred_damaged_logs",
     ),
     Break(
         "the log of samples is read from memory",
-        "titand/storage/ring_log.py",
+        "titand/storage/ring_file.py",
         "        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)\n",
         "",
         FLAKY,

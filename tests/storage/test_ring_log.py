@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from tests.storage.disk import fail_at
 from titand.errors import CorruptFile, StorageError
-from titand.storage.ring_log import HEADER_BYTES, SECTOR_BYTES, RingLog, record_bytes
+from titand.storage.ring_file import HEADER_BYTES, SECTOR_BYTES, record_bytes
+from titand.storage.ring_log import RingLog
 
 CAPACITY = 8 * SECTOR_BYTES
 

@@ -20,7 +20,8 @@ from titand.errors import CorruptFile, StorageError, TitanError
 from titand.runtime.log import Log
 from titand.runtime.log_records import Buffer, LogRecord, decode
 from titand.storage.files import refusals_of, sync_folder
-from titand.storage.ring_log import SECTOR_BYTES, RingLog, record_bytes
+from titand.storage.ring_file import SECTOR_BYTES, record_bytes
+from titand.storage.ring_log import RingLog
 from titand.storage.wear import DailyBytes
 
 SPARE_BYTES = 1 << 18  # kept for refusals and labels when samples find no room any more
