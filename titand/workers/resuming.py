@@ -39,7 +39,9 @@ def begin(around: Surroundings, worker: TrainerWorker, log: Log) -> Resumed:
         log.warning("goes on from the parameters of the last trainer", version=worker.version)
         worker.begin(None, 0)
         return Resumed()
-    bundle, _ = load_newest(around.config.checkpoint_folder)
+    bundle, damaged = load_newest(around.config.checkpoint_folder)
+    for broken in damaged:  # since the daemon looked: it told the health list what it found itself
+        log.error("a damaged checkpoint was set aside", path=broken.path, defect=broken.defect)
     if bundle is None:
         worker.begin(None, 0)
         return Resumed()
