@@ -16,20 +16,28 @@ from benchmarks.paper.statistics import T_95
 
 matplotlib.use("agg")
 
+MOST_ARMS = 6
+
 
 def curves(condition: Condition) -> bytes:
-    """Return accuracy against rounds, every arm at its best rate, bands of 95 % over seeds."""
+    """Return accuracy against rounds, arms at their best rates, bands of 95 % over seeds.
+
+    Of more arms than can be told apart, those of Table I are drawn.
+    """
+    arms = list(condition.arms.values())
+    if len(arms) > MOST_ARMS:
+        arms = [arm for arm in arms if arm.is_default or arm.is_plain]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     for axes, averaged in zip(figure.subplots(1, 2, sharey=True), (False, True), strict=True):
-        for arm in condition.arms.values():
+        for arm in arms:
             _draw(axes, arm, condition, averaged)
         axes.set_title("averaged parameters" if averaged else "as trained")
         axes.set_xlabel("rounds")
         axes.grid(alpha=0.3)
-        top = max(float(arm.averaged[arm.best_rate(True)].mean(axis=0).max()) for arm in condition.arms.values())
+        top = max(float(arm.averaged[arm.best_rate(True)].mean(axis=0).max()) for arm in arms)
         axes.set_ylim(max(0.0, top - 25), top + 2)
     figure.axes[0].set_ylabel("accuracy on data never streamed, %")
-    figure.axes[1].legend(fontsize="x-small" if len(condition.arms) > 8 else "small")
+    figure.axes[1].legend(fontsize="x-small")
     return png(figure)
 
 
