@@ -49,6 +49,15 @@ def _name_and_state(pid: int) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", "")
 
 
+def birth_of(pid: int) -> tuple[int, int]:
+    """Return what tells a process from a later one of the same id; clock ticks since the machine's start."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return pid, -1
+    return pid, int(fields[19])
+
+
 def memory_of(pid: int) -> int:
     """Return the bytes of memory that are a process's own, its share of what it shares included."""
     found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)

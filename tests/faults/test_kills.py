@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.e2e.daemon import SECONDS, health_of, process_of
-from tests.faults.processes import PROCESSES, TOGETHER, family_of
+from tests.faults.processes import PROCESSES, TOGETHER, birth_of, family_of
 from tests.faults.witness import witnessed
 
 WEIGHTS = {"front": 27, "selector": 25, "trainer": 20, "telemetry": 20, "zygote": 5}  # torch takes seconds to import
@@ -31,7 +31,7 @@ class Reaper:
     def __init__(self, books, seed: int) -> None:
         self._books = books
         self._chance = random.Random(seed)
-        self._dead: set[int] = set()
+        self._dead: set[tuple[int, int]] = set()
         self.kills = dict.fromkeys(PROCESSES, 0)
         self.recoveries: dict[str, list[float]] = {name: [] for name in PROCESSES}
 
@@ -50,8 +50,8 @@ class Reaper:
     def _kill_one(self) -> tuple[str, float]:
         alive = self._books.until(self._alive)
         name = self._chance.choices(sorted(alive), [WEIGHTS[each] for each in sorted(alive)])[0]
+        self._dead.add(birth_of(alive[name]))
         os.kill(alive[name], signal.SIGKILL)
-        self._dead.add(alive[name])
         self.kills[name] += 1
         return name, time.monotonic()
 
@@ -62,7 +62,7 @@ class Reaper:
 
     def _alive(self) -> dict[str, int]:
         family = family_of(self._books.daemon.pid)
-        return {name: pid for name, pid in family.items() if pid not in self._dead}
+        return {name: pid for name, pid in family.items() if birth_of(pid) not in self._dead}
 
 
 def print_figures(reaper, books) -> None:
