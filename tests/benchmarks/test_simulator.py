@@ -68,6 +68,7 @@ class Daemon:
             0.0,
             0,
             1000,
+            0.0,
             settings.seed + 2,
             clock,
         )
