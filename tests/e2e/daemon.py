@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -21,6 +20,7 @@ import titan
 from titan.records import PushTotals, Training
 from titand.demo.configuration import to_toml
 from titand.demo.data import digits
+from titand.runtime.waiting import readable
 
 SECONDS = 90.0  # no test waits longer for anything; an idle machine needs a few
 MOMENT = 0.05
@@ -174,7 +174,7 @@ class Daemon:
             return True
         handle = os.pidfd_open(self.pid)
         try:
-            return bool(select.select([handle], [], [], seconds)[0])
+            return bool(readable([handle], seconds))
         finally:
             os.close(handle)
 

@@ -7,7 +7,6 @@ others. End-of-file on a channel means that the other side is gone.
 from __future__ import annotations
 
 import json
-import select
 import socket
 import threading
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 from titand.clock import Clock
 from titand.errors import TitanError, WorkerDown
+from titand.runtime.waiting import readable
 
 _LARGEST = 1 << 18
 
@@ -56,7 +56,7 @@ class Channel:
         Raises:
             ChannelClosed: the other side is gone and has left nothing unread.
         """
-        if not select.select([self._end], [], [], timeout_seconds)[0]:
+        if not readable([self._end.fileno()], timeout_seconds):
             return None
         try:
             body = self._end.recv(_LARGEST)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import select
 import signal
 import sys
 import traceback
@@ -20,6 +19,7 @@ from titand.clock import Clock
 from titand.runtime.channels import Channel, channel_pair
 from titand.runtime.descriptors import Descriptors
 from titand.runtime.restarts import Restarts, describe_exit
+from titand.runtime.waiting import readable
 
 _PR_SET_PDEATHSIG = 1
 _M_ARENA_MAX = -8
@@ -96,7 +96,7 @@ class Child:
             return True
         handle = os.pidfd_open(self.pid)
         try:
-            in_time = bool(select.select([handle], [], [], max(0.0, timeout_seconds))[0])
+            in_time = bool(readable([handle], timeout_seconds))
         finally:
             os.close(handle)
         if not in_time:

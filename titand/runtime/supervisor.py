@@ -7,7 +7,6 @@ dying is in memory that this one holds.
 from __future__ import annotations
 
 import os
-import select
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from titand.runtime.exports import Exports
 from titand.runtime.log import Log
 from titand.runtime.restarts import Restarts, describe_exit
 from titand.runtime.systemd import Notifier
+from titand.runtime.waiting import readable
 
 _TICK_SECONDS = 0.25
 _BOARD_SECONDS = 1.0
@@ -127,9 +127,9 @@ class Supervisor:
         self._stop_requested |= number in (signal.SIGTERM, signal.SIGINT)
         self._reload_requested |= number == signal.SIGHUP
 
-    def _wait(self, reading: int) -> list[int]:
+    def _wait(self, reading: int) -> set[int]:
         channels = [child.channel.fileno() for child in (self._front, self._zygote) if child.pid and child.channel]
-        return select.select([reading, *channels], [], [], _TICK_SECONDS)[0]
+        return readable([reading, *channels], _TICK_SECONDS)
 
     # ---- starting
 

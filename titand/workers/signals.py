@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 from collections.abc import Sequence
 from types import FrameType
+
+from titand.runtime.waiting import readable
 
 
 class Stop:
@@ -24,5 +25,4 @@ class Stop:
 
     def wait(self, descriptors: Sequence[int], timeout_seconds: float | None) -> set[int]:
         """Return which descriptors can be read, early when the process is asked to end."""
-        readable, _, _ = select.select([*descriptors, self._reading], [], [], timeout_seconds)
-        return set(readable) - {self._reading}
+        return readable([*descriptors, self._reading], timeout_seconds) - {self._reading}

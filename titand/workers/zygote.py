@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import select
 import signal
 import socket
 import sys
@@ -23,6 +22,7 @@ from titand.clock import Clock, SystemClock
 from titand.runtime.channels import Channel, ChannelClosed, channel_pair
 from titand.runtime.children import fork
 from titand.runtime.descriptors import Descriptors
+from titand.runtime.waiting import readable
 from titand.workers import selector_process, trainer_process
 
 _NICENESS = (
@@ -56,11 +56,11 @@ class Zygote:
         gc.freeze()
         self._supervisor.send({"event": "ready"})
         while True:
-            readable, _, _ = select.select([self._supervisor.fileno(), reading], [], [])
-            if reading in readable:
+            found = readable([self._supervisor.fileno(), reading])
+            if reading in found:
                 os.read(reading, 4096)
                 self._reap()
-            if self._supervisor.fileno() in readable:
+            if self._supervisor.fileno() in found:
                 try:
                     message = self._supervisor.receive(0)
                 except ChannelClosed:
