@@ -28,6 +28,8 @@ system_torch = $(shell $(PYTHON) -c 'import importlib.util as i; print(i.find_sp
 
 # For the tests that start a real systemd, count system calls, emulate boards, or have disks that fail.
 DEBIAN_PACKAGES := systemd systemd-container strace qemu-system-common git make
+# For the slow tests, 30 MB.
+NIGHTLY_PACKAGES := dataset-fashion-mnist
 
 # The oldest gRPC and protobuf that the client promises; the main environment has the newest.
 OLDEST := grpcio==1.71.2 grpcio-health-checking==1.71.2 grpcio-reflection==1.71.2 protobuf==5.29.5
@@ -89,8 +91,10 @@ node_modules/.ready: package.json
 	  || echo "setup: npm could not install buf: it will be skipped"; fi
 	@mkdir -p node_modules; touch $@
 
-.venv/.debian: Makefile | .venv/.ready
-	@missing=$$(for each in $(DEBIAN_PACKAGES); do \
+.venv/.debian: PACKAGES := $(DEBIAN_PACKAGES)
+.venv/.debian-nightly: PACKAGES := $(NIGHTLY_PACKAGES)
+.venv/.debian .venv/.debian-nightly: Makefile | .venv/.ready
+	@missing=$$(for each in $(PACKAGES); do \
 	  dpkg-query -W -f '$${Status}' "$$each" 2>/dev/null | grep -q 'ok installed' || echo "$$each"; done); \
 	if [ -z "$$missing" ]; then :; \
 	elif ! command -v apt-get >/dev/null; then echo "setup: not a Debian system, skipped:" $$missing; \
@@ -136,13 +140,15 @@ test: setup check
 	else echo "test: Python 3.10 skipped: there is none here"; fi
 
 .PHONY: nightly
-nightly: setup .venv/.fuzz
-	$(PYTEST) -q -m nightly
+nightly: setup .venv/.nightly .venv/.debian-nightly
+	$(PYTEST) -q -rs -m nightly
 
-# Only for some interpreters and machines there is a wheel.
-.venv/.fuzz: .venv/.ready
+# Only for some interpreters and machines there is a wheel of atheris.
+.venv/.nightly: .venv/.ready
 	@.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/pip install $(QUIET) -e '.[fuzz]' \
 	  || echo "nightly: no atheris: the fuzzer will be skipped"
+	@.venv/bin/python -c 'import matplotlib' 2>/dev/null || .venv/bin/pip install $(QUIET) -e '.[bench]' \
+	  || echo "nightly: no matplotlib: that the published curves are those of the runs is skipped"
 	@touch $@
 
 .PHONY: bench
