@@ -9,7 +9,9 @@ import pytest
 from tests.faults.disks import mounted
 from tests.faults.flaky import FlakyDisk
 from tests.faults.stores import Bundles, Found, Ring, Snapshots, SyncTriedAgain
+from tests.front.house import Conversation, House, batch_of, config_in, eventually
 from titand.errors import StorageError
+from titand.runtime.arena import FILLED
 
 STORES = pytest.mark.parametrize("kind", [Bundles, Snapshots], ids=lambda kind: kind.__name__.lower())
 
@@ -130,6 +132,32 @@ def test_what_the_log_of_samples_finds_when_it_is_opened_again_is_on_the_medium(
     store.close()
     disk.forget()
     assert store.get() == Found(3)
+    tally[f"disk fails: {what}"] += 1
+
+
+@pytest.mark.parametrize("what", ["read", "everything", "a sector"])
+def test_what_was_acknowledged_comes_back_once_the_disk_can_be_read_again(disk, homes, tally, what):
+    folder = homes()
+    (disk.folder / "log").mkdir()
+    (folder / "log").symlink_to(disk.folder / "log")
+    config = config_in(folder, durable=True, log_bytes=1 << 17, max_message_bytes=1 << 15)
+    before, after = House(config), House(config)
+    with before.front(), before.stubs() as stubs:
+        Conversation(stubs, "camera").push(batch_of(1, [0] * 15))
+    names = sorted((disk.folder / "log").iterdir())
+    disk.forget()
+    if what == "a sector":
+        disk.fail_sectors(*names)
+    else:
+        disk.fail(what)
+    with after.front() as front, after.stubs() as stubs:
+        eventually(front._keeping.health)
+        assert [item["code"] for item in front._keeping.health()] == ["LOG_UNREADABLE"]
+        disk.heal()
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 15
+        assert len(after.arena.slots_in(FILLED)) == 15
+        assert not front._keeping.health()
+    assert sorted((disk.folder / "log").iterdir()) == names
     tally[f"disk fails: {what}"] += 1
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import re
+import threading
 
+import grpc
 import pytest
 
 from tests.front.house import SAMPLE_BYTES, SECONDS, Conversation, House, batch_of, config_in, eventually
 from tests.front.process import front_process
-from titan.v1.sample_service_pb2 import PushSamplesRequest
+from titan.v1.sample_service_pb2 import LabelSamplesRequest, PushSamplesRequest
 from titan.v1.training_service_pb2 import GetTrainingRequest
 from titand.clock import SystemClock
+from titand.front import keeping
 from titand.runtime.arena import FILLED, TRAINED
 from titand.runtime.counters import LOGGED
 from titand.runtime.image import image_of, logged_in, restore_image
@@ -50,6 +53,10 @@ def counts(house: House):
 
 def durability(stubs):
     return stubs.training.GetTraining(GetTrainingRequest(), timeout=SECONDS).daemon.durability
+
+
+def health_told(stubs) -> set[str]:
+    return {item.code for item in stubs.training.GetTraining(GetTrainingRequest(), timeout=SECONDS).health}
 
 
 def health(house: House) -> set[str]:
@@ -216,6 +223,94 @@ def test_a_damaged_log_is_set_aside_by_name_and_samples_are_taken(folder):
     names = sorted(path.name for path in here.config.log_folder.iterdir())
     assert [bool(re.search("broken-1$", name)) for name in names] == [False, True]
     assert (here.config.log_folder / names[1]).read_bytes() == evidence
+
+
+def names_in(house: House) -> list[str]:
+    return sorted(path.name for path in house.config.log_folder.iterdir())
+
+
+@pytest.mark.parametrize("refused", [errno.EIO, errno.EACCES, errno.EMFILE], ids=errno.errorcode.get)
+def test_a_log_that_cannot_be_opened_is_left_alone_and_streams_wait_until_it_can(folder, monkeypatch, refused):
+    here = house_in(folder)
+    with here.front(), here.stubs() as stubs:
+        Conversation(stubs, "camera").push(batch_of(1, [0] * 15))
+    before, real, broken = names_in(here), os.open, threading.Event()
+    broken.set()
+
+    def opening(path, *others, **more):
+        if broken.is_set() and str(path).endswith(".ring"):
+            raise OSError(refused, os.strerror(refused))
+        return real(path, *others, **more)
+
+    monkeypatch.setattr(os, "open", opening)
+    after = house_in(folder)
+    with after.front() as front, after.stubs() as stubs:
+        eventually(lambda: front._keeping.health())
+        assert [item["code"] for item in front._keeping.health()] == ["LOG_UNREADABLE"]
+        assert not front._keeping.is_readable
+        eventually(lambda: "LOG_UNREADABLE" in health_told(stubs))
+        with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
+            stubs.samples.LabelSamples(LabelSamplesRequest(numbers=[1], labels=[1]), timeout=0.2)
+        assert names_in(after) == before
+        broken.clear()
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 15
+        assert waiting(after) == list(range(1, 16))
+        assert counts(after).lost == 0
+        assert front._keeping.is_readable
+        assert front._keeping.health() == []
+    assert names_in(after) == before
+
+
+def test_a_front_that_is_stopped_while_the_log_cannot_be_read_leaves_it_to_the_next(folder, monkeypatch):
+    here = house_in(folder)
+    with here.front(), here.stubs() as stubs:
+        Conversation(stubs, "camera").push(batch_of(1, [0] * 15))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", unreadable := Failing(os.pread, first=1, last=10**9))
+        with house_in(folder).front():
+            eventually(lambda: unreadable.calls)
+    after = house_in(folder)
+    with after.front(), after.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 15
+        assert waiting(after) == list(range(1, 16))
+
+
+class Failing:
+    """A call for a log that the disk refuses from the n-th to the m-th time."""
+
+    def __init__(self, real, first: int, last: int) -> None:
+        self.real, self.first, self.last = real, first, last
+        self.calls = 0
+
+    def __call__(self, descriptor, *arguments):
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".ring"):
+            self.calls += 1
+            if self.first <= self.calls <= self.last:
+                raise OSError(errno.EIO, "Input/output error")
+        return self.real(descriptor, *arguments)
+
+
+@pytest.mark.parametrize("call", ["pread", "fdatasync"])
+def test_one_error_while_the_log_is_read_costs_nothing_whichever_call_it_is(folder, monkeypatch, call):
+    monkeypatch.setattr(keeping, "RETRY_SECONDS", (0.01,))
+    here = house_in(folder)
+    with here.front(), here.stubs() as stubs:
+        stream = Conversation(stubs, "camera")
+        stream.push(batch_of(1, [0] * 5))
+        stream.push(batch_of(6, [0] * 5))
+    before, nth, is_over = names_in(here), 0, False
+    while not is_over:
+        nth += 1
+        after = house_in(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, failing := Failing(getattr(os, call), nth, nth))
+            with after.front(), after.stubs() as stubs:
+                assert Conversation(stubs, "camera").opened.acknowledged_sequence == 10
+                assert waiting(after) == list(range(1, 11)), nth
+                assert counts(after).lost == 0
+                is_over = failing.calls < nth
+        assert names_in(after) == before
+    assert nth > 2
 
 
 def test_a_log_of_other_samples_is_not_touched(folder):

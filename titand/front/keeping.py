@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from itertools import chain, repeat
 from typing import Any
 
 import grpc
 
 from titand.clock import Clock
-from titand.errors import CorruptFile, WorkerDown
+from titand.errors import CorruptFile, StorageError, WorkerDown
 from titand.front.high_water import HighWater
 from titand.front.sample_log import SampleLog
 from titand.runtime.ledger import Ledger
@@ -17,6 +18,7 @@ from titand.runtime.log_records import CORRECTED, LABELLED
 
 ROOM_SECONDS = 0.01  # between two looks for free slots
 LOOK_SECONDS = 0.1  # between two looks at whether who waits is still there
+RETRY_SECONDS = (0.2, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # after the first, second, ... try to read; then the last
 
 
 class Keeping:
@@ -38,13 +40,13 @@ class Keeping:
         self._log = log
         self._lost: list[dict[str, Any]] = []
         self._waits_for_room = False
+        self._unreadable: dict[str, Any] | None = None
         self._replayed = threading.Event()
         self._stopping = threading.Event()
         self._replaying = threading.Thread(target=self._replay, name="replay", daemon=True)
 
     def start(self) -> None:
-        """Read what was left, and begin to put it back."""
-        self._samples.open()
+        """Begin to read what was left, and to put it back."""
         self._replaying.start()
 
     def stop(self) -> None:
@@ -78,30 +80,61 @@ class Keeping:
         if self._replayed.is_set():
             self._samples.beat()
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether streams have no need to wait for the disk."""
+        return self._unreadable is None
+
     def to_plain(self) -> dict[str, Any]:
         """Return what the board says."""
         return self._samples.to_plain()
 
     def health(self) -> list[dict[str, Any]]:
         """Return what people should know."""
-        items = [*self._samples.health(), *self._lost]
+        items = [*self._samples.health(), *self._lost, *([self._unreadable] if self._unreadable is not None else [])]
         if self._waits_for_room and not self._replayed.is_set():
             text = "Samples come back from the log as room comes; streams wait. See SAMPLES in titanctl status."
             items = [*items, {"code": "REPLAYING", "severity": "warning", "message": text, "since_ns": 0}]
         return items
 
     def _replay(self) -> None:
-        try:
-            if not self._put_back():
+        for delay_seconds in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                if not self._read():
+                    return
+                break
+            except StorageError as error:
+                self._say_unreadable(error)
+            if self._stopping.wait(delay_seconds):
                 return
-        except Exception as error:  # nothing in a log may keep every producer waiting for ever
-            self._samples.put_aside(
-                CorruptFile("LOG_CORRUPT", f"Not everything in it could be put back: {error!r}.", "Report it.")
-            )
+        self._unreadable = None
         self._settle()
         if self._samples.replayed_count:
             self._log.info("samples are back from the log", count=self._samples.replayed_count)
         self._replayed.set()
+
+    def _read(self) -> bool:
+        """Put back what was left; return whether it was done, or else broken off by the end of the front."""
+        self._samples.open()
+        try:
+            return self._put_back()
+        except StorageError:
+            raise
+        except Exception as error:  # nothing in a log may keep every producer waiting for ever
+            self._samples.put_aside(
+                CorruptFile("LOG_CORRUPT", f"Not everything in it could be put back: {error!r}.", "Report it.")
+            )
+            return True
+
+    def _say_unreadable(self, error: StorageError) -> None:
+        if self._unreadable is None:
+            self._log.error("the log of samples cannot be read", reason=error.reason, message=str(error))
+        since_ns = self._unreadable["since_ns"] if self._unreadable is not None else self._clock.wall_ns()
+        text = (
+            f"Streams wait, for samples that were acknowledged cannot be read: {error} It is tried again by itself;"
+            " move the file away to go on without them."
+        )
+        self._unreadable = {"code": "LOG_UNREADABLE", "severity": "error", "message": text, "since_ns": since_ns}
 
     def _put_back(self) -> bool:
         """Make again what is in the log; return whether it was done, or else broken off by the end of the front."""

@@ -5,7 +5,8 @@ says. When everything has died, the daemon restores the newest checkpoint, and t
 down since. A checkpoint that has it lets its space be written over.
 
 A file that has failed is given up for a new one, and until a checkpoint has what was in doubt, samples are taken as
-without a log: said in the health list, with since when.
+without a log: said in the health list, with since when. What was left is another matter: as long as it cannot be read,
+nobody knows where streams stand and which numbers are given, so nothing begins before it can.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from titand.storage.ring_file import SECTOR_BYTES, record_bytes
 from titand.storage.ring_log import RingLog
 from titand.storage.wear import DailyBytes
 
+FILES = "samples-*.ring"
 SPARE_BYTES = 1 << 18  # kept for refusals and labels when samples find no room any more
 WANTED_SHARE = 0.5  # of the log, in use, at which a checkpoint is asked for
 RETRY_SECONDS = 10.0
+REFUSED_FOR_GOOD = ("LOG_OF_OTHER_SAMPLES", "FORMAT_TOO_NEW")  # the disk has nothing to do with it
 
 
 class SampleLog:
@@ -67,30 +70,39 @@ class SampleLog:
     # ---- starting
 
     def open(self) -> None:
-        """Find what was left, and begin to write; a disk that refuses is a trouble and ends nothing."""
+        """Find what was left, and begin to write; a disk that refuses to be written is a trouble and ends nothing.
+
+        Raises:
+            StorageError: what was left cannot be read now. It is as it was: call again later.
+        """
+        self.close()
         try:
-            with refusals_of(self._folder):
-                paths = sorted(self._folder.glob("samples-*.ring"))
-            for path in paths:
+            for path in self._paths():
                 self._open_old(path)
-            self._is_read = True
-            if self._old and self._old[-1].capacity_bytes == self._capacity_bytes:
-                self._ring = self._old.pop()
-            self._newest = max((ring.newest_sequence for ring in self._rings()), default=0)
-            if self._ring is None and self._capacity_bytes:
-                self._ring = self._create()
-        except TitanError as error:
+        except StorageError as error:
+            if error.reason not in REFUSED_FOR_GOOD:
+                raise
             self.give_up(error)
+            return
+        self._is_read = True
+        if self._old and self._old[-1].capacity_bytes == self._capacity_bytes:
+            self._ring = self._old.pop()
+        self._newest = max((ring.newest_sequence for ring in self._rings()), default=0)
+        if self._ring is None and self._capacity_bytes:
+            try:
+                self._ring = self._create()
+            except StorageError as error:
+                self.give_up(error)
 
     def records(self) -> Iterator[tuple[int, LogRecord]]:
-        """Yield what was left, oldest first; to be read before anything is appended."""
+        """Yield what was left, oldest first; to be read before anything is appended.
+
+        Raises:
+            StorageError: it cannot be read now; open again later.
+        """
         for ring in self._rings():
-            try:
-                for sequence, payload in ring.recovered():
-                    yield sequence, decode(payload)
-            except StorageError as error:
-                with self._lock:
-                    self._fail(ring, error)
+            for sequence, payload in ring.recovered():
+                yield sequence, decode(payload)
 
     def put_aside(self, error: TitanError) -> None:
         """Keep all files that were found as evidence of this error, and begin a new one."""
@@ -209,12 +221,14 @@ class SampleLog:
     def _rings(self) -> list[RingLog]:
         return [*self._old, *([self._ring] if self._ring is not None else [])]
 
+    def _paths(self) -> list[Path]:
+        with refusals_of(self._folder):  # no glob: from Python 3.13 on it takes a folder that it cannot read for empty
+            return sorted(path for path in self._folder.iterdir() if path.match(FILES))
+
     def _open_old(self, path: Path) -> None:
         try:
             ring = RingLog.open(path)
-        except (CorruptFile, StorageError) as error:
-            if error.reason not in ("LOG_CORRUPT", "IO_ERROR"):
-                raise
+        except CorruptFile as error:
             self._set_aside.append(self._put_aside(path, error))
             return
         if ring.about.get("samples") != self._samples:
@@ -239,7 +253,7 @@ class SampleLog:
         return {"code": "LOG_SET_ASIDE", "severity": "error", "message": text, "since_ns": self._clock.wall_ns()}
 
     def _create(self) -> RingLog:
-        newest = max((int(path.stem.split("-")[1]) for path in self._folder.glob("samples-*.ring")), default=0)
+        newest = max((int(path.stem.split("-")[1]) for path in self._paths()), default=0)
         path = self._folder / f"samples-{newest + 1:010}.ring"
         return RingLog.create(path, self._capacity_bytes, {"samples": self._samples})
 

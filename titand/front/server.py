@@ -233,7 +233,8 @@ class Front:
             self._log.level = self.config.service.log_level
 
     def _show(self, state: str) -> None:
-        self._health.set("", SERVING if self._training.is_ready() else NOT_SERVING)
+        is_ready = self._keeping.is_readable and self._training.is_ready()
+        self._health.set("", SERVING if is_ready else NOT_SERVING)
         content = {
             "state": state,
             "stages": self._stages.to_plain(),

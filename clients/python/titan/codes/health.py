@@ -142,6 +142,13 @@ CODES = (
         "Wait; a paused training leaves no room for them.",
     ),
     Code(
+        "LOG_UNREADABLE",
+        "error",
+        "The daemon has just started, and the disk cannot read the log: what was acknowledged last is in there.",
+        "Lets streams wait, and reads again, in the end every five minutes: nothing is renamed, and nothing is lost.",
+        "Look for disk errors in the kernel log. To go on without these samples, move the log away.",
+    ),
+    Code(
         "LOG_SET_ASIDE",
         "error",
         "The log that makes samples durable did not match its own checksums at the start.",
