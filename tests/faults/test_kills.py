@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.e2e.daemon import SECONDS, health_of, process_of
+from tests.e2e.daemon import SECONDS, WORKERS, health_of, process_of
 from tests.faults.processes import PROCESSES, TOGETHER, birth_of, family_of
 from tests.faults.witness import witnessed
 
@@ -51,7 +51,11 @@ class Reaper:
         alive = self._books.until(self._alive)
         name = self._chance.choices(sorted(alive), [WEIGHTS[each] for each in sorted(alive)])[0]
         self._dead.add(birth_of(alive[name]))
-        os.kill(alive[name], signal.SIGKILL)
+        try:
+            os.kill(alive[name], signal.SIGKILL)
+        except ProcessLookupError:
+            assert name in WORKERS, f"{name} ended by itself"
+            return self._kill_one()  # it went with the one that was killed before
         self.kills[name] += 1
         return name, time.monotonic()
 
