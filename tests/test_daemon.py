@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +16,7 @@ import pytest
 import titand
 from tests.e2e.conftest import daemons, homes  # noqa: F401
 from tests.e2e.daemon import SECONDS, check_books, health_of, process_of
-from titand.daemon import _take_lock
+from titand.daemon import _make_folder, _take_lock
 from titand.errors import AlreadyRunning, StorageError
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +98,46 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
     (tmp_path / "titand.lock").mkdir()
     with pytest.raises(StorageError, match=r"titand\.lock"):
         _take_lock(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_said_to_be_the_disks_doing_only_where_it_is(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as caught:
+        _make_folder(tmp_path / "file" / "state")
+    assert caught.value.reason == "FOLDER_UNUSABLE"
+    assert "service.state_directory" in caught.value.remedy
+    for refused, reason in ((errno.EIO, "IO_ERROR"), (errno.ENOSPC, "DISK_FULL")):
+
+        def mkdir(*arguments, refused=refused):
+            raise OSError(refused, os.strerror(refused))
+
+        monkeypatch.setattr(os, "mkdir", mkdir)
+        with pytest.raises(StorageError, match="checkpoints") as caught:
+            _make_folder(tmp_path / "checkpoints")
+        assert caught.value.reason == reason
+        assert "service." not in caught.value.remedy
+
+
+def test_a_daemon_whose_checkpoints_cannot_be_read_stays_up_says_so_and_goes_on_once_they_can(daemons, tmp_path):  # noqa: F811
+    daemon = daemons()
+    unreadable = daemon.folder / "state" / "checkpoints" / "g0000000001.bundle"
+    unreadable.mkdir(parents=True)  # whatever opens it is refused, and it is not by its contents
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(SECONDS)
+        daemon.start(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        said = [systemd.recv(4096).decode() for _ in range(3)]
+        assert said[0] == "READY=1"
+        assert re.match(r"STATUS=failed: .*/checkpoints: the disk failed .* Tried again after 1 s\.", said[1])
+        assert said[2] == "WATCHDOG=1"
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ended() == -signal.SIGTERM
+
+        daemon.start(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        unreadable.rmdir()
+        assert b"STATUS=starting" in iter(lambda: systemd.recv(4096), b"STATUS=running")
+    daemon.until(lambda training: training.state == "waiting")
+    assert daemon.stop() == 0
 
 
 def test_a_torch_that_cannot_be_imported_does_not_stop_samples_from_being_taken(daemons, tmp_path):  # noqa: F811

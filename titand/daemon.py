@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import gc
+import itertools
 import json
 import os
+import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +33,22 @@ from titand.runtime.log import Log
 from titand.runtime.parameters import create_parameters
 from titand.runtime.supervisor import Rules, Supervisor
 from titand.runtime.systemd import Notifier
+from titand.runtime.waiting import readable
 from titand.storage.bundles import load_newest
 from titand.storage.files import refusals_of, remove_partials
-from titand.workers.checkpoints import SAVED, describe, facts_of, newest_ns, sample_fingerprint, write_last
+from titand.workers.checkpoints import (
+    RETRY_SECONDS,
+    SAVED,
+    describe,
+    facts_of,
+    newest_ns,
+    sample_fingerprint,
+    write_last,
+)
 
 _LEAST_SLOTS = 256
 _MOST_SLOTS = 16_384
+_PASSING = ("IO_ERROR", "DISK_FULL", "READ_ONLY", "TOO_MANY_FILES")  # may be over an hour later
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -92,21 +106,21 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
 
     Raises:
         AlreadyRunning: another daemon holds the runtime or the state folder.
-        StorageError: a folder cannot be used.
+        StorageError: a folder cannot be used, and trying again would not help.
     """
     clock = SystemClock()
     log = Log("titand", config.service.log_level, environment)
     state, runtime = Path(config.service.state_directory), Path(config.service.runtime_directory)
-    for folder in (state, config.checkpoint_folder, config.snapshot_folder, config.log_folder, runtime):
-        _make_folder(folder)
-    locks = [_take_lock(folder) for folder in sorted({runtime.resolve(), state.resolve()})]
-    for folder in (config.checkpoint_folder, config.snapshot_folder, config.log_folder):
-        for leftover in remove_partials(folder):
-            log.info("removed what an interrupted write left", path=leftover)
-
+    notifier, locks = Notifier(environment), ExitStack()
     boards_descriptor, arena_descriptor = create_boards(), _create_arena(config)
     boards = Boards(boards_descriptor, clock)
-    restored = _restore(config, Arena(arena_descriptor), boards, clock, log)
+
+    def take_up() -> dict[str, Any]:
+        locks.close()  # of a try that failed
+        _take_folders(config, locks, log)
+        return _restore(config, Arena(arena_descriptor), boards, clock, log)
+
+    restored = _once_the_disk_lets(take_up, notifier, log)
     to_trainer, to_selector = channel_pair(), channel_pair()  # the front's end of each, and the worker's
     shared = Descriptors(
         config=create_text(config_to_json(config)),
@@ -150,7 +164,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
             **restored,
         },
         reload=reload,
-        notifier=Notifier(environment),
+        notifier=notifier,
         clock=clock,
         log=log,
     )
@@ -164,8 +178,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
             status = status if is_saved else 1
         return status
     finally:
-        for lock in locks:
-            os.close(lock)
+        locks.close()
         for end in (*to_trainer, *to_selector):
             end.close()
 
@@ -247,15 +260,57 @@ def _create_arena(config: Config) -> int:
     )
 
 
+def _once_the_disk_lets(begin: Callable[[], dict[str, Any]], notifier: Notifier, log: Log) -> dict[str, Any]:
+    """Begin, and where the disk refuses what it may not refuse an hour later, try again, for ever.
+
+    systemd gives up whoever ends and ends, so the daemon stays up; it has nothing yet to answer questions with, but
+    `systemctl status` shows why.
+    """
+    for count in itertools.count():
+        try:
+            begun = begin()
+            break
+        except StorageError as error:
+            if error.reason not in _PASSING:
+                raise
+            delay_seconds = RETRY_SECONDS[min(count, len(RETRY_SECONDS) - 1)]
+            log.error("cannot start yet", reason=error.reason, message=str(error), again_in_seconds=delay_seconds)
+            notifier.ready()
+            notifier.status(f"failed: {error} Tried again after {delay_seconds:g} s.")
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to be ended in order
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nor to be read again
+        for _ in range(int(delay_seconds)):
+            notifier.alive()
+            readable([], 1.0)
+    notifier.status("starting")
+    return begun
+
+
+def _take_folders(config: Config, locks: ExitStack, log: Log) -> None:
+    """Make the folders, lock them for this daemon, and remove what interrupted writes left there."""
+    state, runtime = Path(config.service.state_directory), Path(config.service.runtime_directory)
+    kept = (config.checkpoint_folder, config.snapshot_folder, config.log_folder)
+    for folder in (state, *kept, runtime):
+        _make_folder(folder)
+    for folder in sorted({runtime.resolve(), state.resolve()}):
+        locks.callback(os.close, _take_lock(folder))
+    for folder in kept:
+        for leftover in remove_partials(folder):
+            log.info("removed what an interrupted write left", path=leftover)
+
+
 def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            "FOLDER_UNUSABLE",
-            f"Cannot make {folder}: {error.strerror}.",
-            "Set service.state_directory and service.runtime_directory to folders of this user.",
-        ) from error
+    with refusals_of(folder):
+        try:
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+                raise  # another folder would not help
+            raise StorageError(
+                "FOLDER_UNUSABLE",
+                f"Cannot make {folder}: {error.strerror}.",
+                "Set service.state_directory and service.runtime_directory to folders of this user.",
+            ) from error
 
 
 def _take_lock(folder: Path) -> int:

@@ -195,6 +195,24 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_older_one_used(service):
     assert balances(after["sample_ledger"])
 
 
+def test_a_disk_that_refuses_at_the_start_is_waited_for(service):
+    service.systemctl("stop")
+    service.machine.shell("mount -t tmpfs -o nr_inodes=1 none /var/lib/titand")  # room for itself, and nothing else
+    try:
+        service.systemctl("start")
+        assert service.show("StatusText").startswith("failed: /var/lib/titand/checkpoints: every inode is in use")
+        pid, mark = service.show("MainPID"), service.machine.cursor()
+        service.machine.wait_for("cannot start yet", mark)  # longer than the watchdog waits, by and by
+
+        service.machine.shell("mount -o remount,nr_inodes=1000 /var/lib/titand")
+
+        service.until("training.state == 'waiting'")
+        assert service.show("MainPID") == pid
+        service.systemctl("stop")
+    finally:
+        service.machine.shell("umount /var/lib/titand")
+
+
 def test_a_wrong_configuration_is_named_and_not_tried_again(service):
     service.systemctl("stop")
     config = service.machine.root / "etc/titand/titand.toml"
