@@ -241,7 +241,8 @@ class Supervisor:
         watched += [(name, pid, self._pair) for name, pid in self._pair_pids.items()]
         for name, pid, restarts in watched:
             if name in self._hung_since_ns:
-                self._kill_deaf_zygote(now - self._hung_since_ns[name])
+                if name in self._pair_pids:  # of the others' ends we hear from the kernel
+                    self._kill_deaf_zygote(now - self._hung_since_ns[name])
                 continue
             silence = self._boards.silence_ns(name)
             is_loading = silence is None  # which may well take longer than between two signs of life
