@@ -254,11 +254,20 @@ def test_no_daemon_is_told_apart_for_every_kind_of_call(folder, client_of):
 
 
 def test_a_daemon_that_never_opens_the_stream_is_named(serve, client_of):
+    refused = 0
+
     def refuse(context):
+        nonlocal refused
+        refused += 1
         abort(context, grpc.StatusCode.UNAVAILABLE, "STARTING", "It is still starting.")
 
     server = serve()
     server.script.refuse = refuse
-    with pytest.raises(titan.TitanError, match="still starting"):
-        client_of(server, connect_timeout=0.1).push(b"abcd", 0)
+    for seconds in (0.1, 1.0, 10.0):  # where the machine is busy, the first may be over before anything was said
+        before = refused
+        with pytest.raises(titan.TitanError) as caught:
+            client_of(server, connect_timeout=seconds).push(b"abcd", 0)
+        if refused - before > 1:  # who asks again has heard the first refusal
+            break
+    assert "still starting" in str(caught.value)
     server.script.refuse = None
