@@ -160,6 +160,8 @@ class Conversation:
         self._requests: list[Any] = []
         self._more = threading.Condition()
         self.call = stubs.samples.PushSamples(self._sending(), timeout=SECONDS)
+        if not self.call.add_callback(lambda: self.send(None)):  # so that no thread waits for more
+            self.send(None)
         self.send(PushSamplesRequest(open=StreamOpen(stream_id=stream_id, producer=producer)))
         self.opened = self.hear().opened
 

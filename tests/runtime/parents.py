@@ -6,7 +6,6 @@ In a process of its own, because whoever forks must have one thread, and a test 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ import pytest
 from titand.runtime.channels import Channel, ChannelClosed, channel_pair
 from titand.runtime.children import Child, fork, is_stuck, kill
 from titand.runtime.descriptors import Descriptors, create_text, read_text
+from titand.runtime.waiting import readable
 
 SECONDS = 60.0
 
@@ -82,7 +82,7 @@ class Family:
     def ended(self) -> int:
         """Wait until the child ends by itself, and return what its parent is told."""
         handle = os.pidfd_open(self.child.pid)
-        assert select.select([handle], [], [], SECONDS)[0], "it did not end"
+        assert readable([handle], SECONDS), "it did not end"
         os.close(handle)
         code = self.child.poll()
         assert code is not None
@@ -227,7 +227,7 @@ def the_kernel_ends_it_with_its_parent(family: Family) -> None:
     assert grandparent.receive(SECONDS)["child"] > 0
     kill(parent)
     # Nobody has the writing end any more: the child is gone as well.
-    assert select.select([reading], [], [], SECONDS)[0]
+    assert readable([reading], SECONDS)
     assert os.read(reading, 1) == b""
 
 

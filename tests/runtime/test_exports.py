@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import sys
 
 import pytest
@@ -13,6 +12,7 @@ from titand.clock import SystemClock
 from titand.errors import InvalidRequest
 from titand.runtime.exports import Exports
 from titand.runtime.log import Log
+from titand.runtime.waiting import readable
 
 SECONDS = 60.0
 PROGRAMS = {
@@ -54,7 +54,7 @@ def begin(exports: Exports, name: str, number: int) -> int:
 
 
 def wait_for(handle: int) -> None:
-    assert select.select([handle], [], [], SECONDS)[0], "it did not end"
+    assert readable([handle], SECONDS), "it did not end"
     os.close(handle)
 
 
