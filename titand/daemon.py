@@ -192,7 +192,8 @@ def _save_what_is_left(config: Config, shared: Descriptors, boards: Boards, cloc
     Ledger(arena, shared.filled, clock)  # finishes a transaction in which the front was killed
     paused = wishes is not None and bool(wishes.content.get("paused"))
     try:
-        facts = write_last(config, arena, shared.parameters, Memory(shared.memory).read(), paused, clock)
+        guard = trainer.content.get("guard", {}) if trainer is not None else {}
+        facts = write_last(config, arena, shared.parameters, Memory(shared.memory).read(), paused, guard, clock)
         log.info("checkpoint in the trainer's place", version=facts.version)
         return True
     except TitanError as error:

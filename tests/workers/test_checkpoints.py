@@ -281,13 +281,14 @@ def test_an_arena_that_does_not_hold_still_is_trouble_and_not_the_end(pair, conf
 # ---- the one in the trainer's place
 
 
-def last(pair, config, arena=None, parameters=None, selector=None, paused=False):
+def last(pair, config, arena=None, parameters=None, selector=None, paused=False, guard=None):
     return write_last(
         config,
         arena or pair.arena,
         pair.descriptors.parameters if parameters is None else parameters,
         selector,
         paused,
+        guard or {},
         HandClock(),
     )
 
@@ -315,6 +316,24 @@ def test_before_there_was_a_trainer_the_newest_checkpoints_state_is_kept(pair, p
     assert (bytes(bundle.sections["state"]), bytes(bundle.sections["selector"])) == (kept, b"known")
     arena = Arena(create_arena(ArenaLayout(20, pair.spec.input.size_bytes)))
     assert restore_image(arena, bytes(bundle.sections["arena"]), 3) == 7
+
+
+def test_what_the_guard_knew_is_kept_as_the_trainer_said_it_last_or_else_as_the_newest_checkpoint_has_it(
+    pair, pairs, config
+):
+    pair.round()
+    cut, cut_again = {"rate_factor": 0.5, "automatic": 1}, {"rate_factor": 0.25, "automatic": 2}
+    last(pair, config, guard=cut)
+    assert facts_of(newest(config)).guard == cut
+    pair.round()
+    assert last(pair, config).version == 2, "a trainer that died before it could say a word"
+    assert facts_of(newest(config)).guard == cut
+    last(pair, config, guard=cut_again)
+    parameters = create_parameters()
+    other = pairs(pair.plan)
+    last(other, config, arena=other.front, parameters=parameters)
+    os.close(parameters)
+    assert (facts_of(newest(config)).version, facts_of(newest(config)).guard) == (2, cut_again)
 
 
 def test_before_there_was_any_state_only_samples_are_kept(pairs, config):

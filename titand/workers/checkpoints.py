@@ -207,7 +207,13 @@ def newest_ns(folder: Path) -> int | None:
 
 
 def write_last(
-    config: Config, arena: Arena, parameters: int, selector: bytes | None, paused: bool, clock: Clock
+    config: Config,
+    arena: Arena,
+    parameters: int,
+    selector: bytes | None,
+    paused: bool,
+    guard: Mapping[str, Any],
+    clock: Clock,
 ) -> CheckpointFacts:
     """Write the checkpoint that the trainer did not live to write, when every other process has ended.
 
@@ -220,6 +226,7 @@ def write_last(
         parameters: memory of the parameter board, possibly still without a size.
         selector: its last state, if it is known.
         paused: whether somebody had paused training.
+        guard: what the trainer said of it; empty if it never did, and then it is the newest checkpoint's.
         clock: of the writer.
 
     Raises:
@@ -227,14 +234,16 @@ def write_last(
         TitanError: the disk refuses.
     """
     samples = sample_fingerprint(config)
-    facts, state = CheckpointFacts(0, "", samples, paused, clean=True), memoryview(b"")
+    facts, state = CheckpointFacts(0, "", samples, paused, clean=True, guard=guard), memoryview(b"")
     if os.fstat(parameters).st_size and (board := ParameterBoard(parameters)).version >= 0:
         facts = dataclasses.replace(facts, version=board.version, model=model_fingerprint(config))
         state = board.slot(board.version)
+        if not guard and (newest := load_newest(config.checkpoint_folder)[0]) is not None:
+            facts = dataclasses.replace(facts, guard=facts_of(newest).guard)
     elif (newest := load_newest(config.checkpoint_folder)[0]) is not None:
         old = facts_of(newest)
         require_fit(dataclasses.replace(old, model=""), config)
-        facts = dataclasses.replace(facts, version=old.version, model=old.model)
+        facts = dataclasses.replace(facts, version=old.version, model=old.model, guard=guard or old.guard)
         state, selector = newest.sections["state"], selector or bytes(newest.sections["selector"])
     writer = CheckpointWriter(config.checkpoint_folder, arena, config.storage.daily_bytes, 0.0, clock)
     if not writer.write(facts, state, selector) and writer.trouble is not None:

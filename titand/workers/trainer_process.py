@@ -56,7 +56,7 @@ def run_trainer(descriptors: Descriptors, selector: Channel, clock: Clock) -> in
         guard = Guard(around, worker, store, known.get("guard") or resumed.guard, log)
     except TitanError as error:
         failure = {"state": "failed", "state_reason": error.reason, "state_message": str(error)}
-        around.boards.write("trainer", {**failure, "state_since_ns": clock.wall_ns()})
+        around.boards.write("trainer", {**known, **failure, "state_since_ns": clock.wall_ns()})
         log.error("cannot start", reason=error.reason, message=str(error))
         return os.EX_IOERR if isinstance(error, StorageError) else os.EX_CONFIG  # a disk may recover
     log.info("ready", version=worker.version, model=around.config.model.architecture)
