@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ class House:
         self.filled = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.boards_descriptor = create_boards()
         self.boards = Boards(self.boards_descriptor, SystemClock())
+        for descriptor in (self.arena_descriptor, self.filled, self.boards_descriptor):
+            weakref.finalize(self, os.close, descriptor)
 
     @contextmanager
     def front(self, **options: float) -> Iterator[Front]:

@@ -218,7 +218,7 @@ def test_a_damaged_log_is_set_aside_by_name_and_samples_are_taken(folder):
     log.write_bytes(evidence)
     after = house_in(folder)
     with after.front(), after.stubs() as stubs:
-        assert "LOG_SET_ASIDE" in health(after)
+        eventually(lambda: "LOG_SET_ASIDE" in health(after))
         assert Conversation(stubs, "camera").push(batch_of(6, [0] * 5)).acknowledged_sequence == 10
     names = sorted(path.name for path in here.config.log_folder.iterdir())
     assert [bool(re.search("broken-1$", name)) for name in names] == [False, True]

@@ -321,8 +321,8 @@ def test_labels_are_as_durable_as_samples(tmp_path):
         assert label(stubs, [3, 5], [0, 0]) == ["CORRECTED", "UNKNOWN"]
     after = House(config)
     with after.front(), after.stubs() as stubs:
-        assert fate_of(stubs, 1).fate == Sample.FATE_PENDING_LABEL
         eventually(lambda: len(after.arena.slots_in(FILLED)) == 3)
+        assert fate_of(stubs, 1).fate == Sample.FATE_PENDING_LABEL
         assert [after.arena.label[slot] for slot in after.arena.slots_in(FILLED)] == [1, 0, 1]
         assert label(stubs, [1], [2]) == ["JOINED"]
 

@@ -59,6 +59,11 @@ class Keeping:
         """Let go of the log, when nobody waits for it any more."""
         self._samples.close()
 
+    @property
+    def is_replayed(self) -> bool:
+        """Whether everything is put back."""
+        return self._replayed.is_set()
+
     def wait_for_replay(self, context: grpc.ServicerContext) -> None:
         """Return when everything is put back: only then it is known where each stream stands.
 

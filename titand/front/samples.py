@@ -11,7 +11,7 @@ import grpc
 from titan.v1 import sample_service_pb2 as samples_pb
 from titand.clock import Clock
 from titand.config import Config
-from titand.errors import InvalidRequest, NotFound
+from titand.errors import InvalidRequest, NotFound, WorkerDown
 from titand.front.admission import Admission
 from titand.front.convert import InputCheck
 from titand.front.keeping import Keeping
@@ -133,7 +133,10 @@ class SampleService:
                 'Samples are named "samples/{number}".',
             )
         number = int(match[1])
+        is_replayed = self._keeping.is_replayed
         fate = self._ledger.fate(number)
+        if fate is None and not is_replayed:
+            raise WorkerDown("REPLAYING", "Samples are still coming back from the log.", "Ask again in a moment.")
         if fate is None and number > self._ledger.newest_number():
             raise NotFound(
                 "SAMPLE_UNKNOWN",
