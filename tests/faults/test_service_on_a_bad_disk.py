@@ -14,6 +14,7 @@ import titan
 from tests.e2e.daemon import health_of, process_of
 from tests.faults.disks import run
 from tests.faults.flaky import FlakyDisk
+from titand.clock import SystemClock
 from titand.storage.bundles import read_bundle
 from titand.workers.checkpoints import facts_of
 
@@ -79,7 +80,15 @@ def no_inode(daemon, disk):
 
 
 def read_only(daemon, disk):
-    run("mount", "-o", "remount,ro", disk.folder)
+    clock = SystemClock()
+    tried_ns = clock.monotonic_ns()
+    while True:
+        try:
+            run("mount", "-o", "remount,ro", disk.folder)
+            break
+        except OSError as error:  # a checkpoint is being written at this moment
+            if "busy" not in str(error) or clock.monotonic_ns() - tried_ns > 10e9:
+                raise
     return "the file system is read-only", lambda: run("mount", "-o", "remount,rw", disk.folder)
 
 
