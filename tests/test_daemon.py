@@ -108,10 +108,10 @@ def test_a_folder_that_cannot_be_made_is_said_to_be_the_disks_doing_only_where_i
     assert "service.state_directory" in caught.value.remedy
     for refused, reason in ((errno.EIO, "IO_ERROR"), (errno.ENOSPC, "DISK_FULL")):
 
-        def mkdir(*arguments, refused=refused):
+        def mkdir(*arguments, refused=refused, **options):
             raise OSError(refused, os.strerror(refused))
 
-        monkeypatch.setattr(os, "mkdir", mkdir)
+        monkeypatch.setattr(Path, "mkdir", mkdir)
         with pytest.raises(StorageError, match="checkpoints") as caught:
             _make_folder(tmp_path / "checkpoints")
         assert caught.value.reason == reason
@@ -119,6 +119,7 @@ def test_a_folder_that_cannot_be_made_is_said_to_be_the_disks_doing_only_where_i
 
 
 def test_a_daemon_whose_checkpoints_cannot_be_read_stays_up_says_so_and_goes_on_once_they_can(daemons, tmp_path):  # noqa: F811
+    pytest.importorskip("torch")
     daemon = daemons()
     unreadable = daemon.folder / "state" / "checkpoints" / "g0000000001.bundle"
     unreadable.mkdir(parents=True)  # whatever opens it is refused, and it is not by its contents
