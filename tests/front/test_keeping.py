@@ -126,7 +126,7 @@ def test_a_log_with_more_than_the_arena_holds_comes_back_as_room_comes_and_strea
             after.take(TRAINED)
             return len(seen) == 200
 
-        assert "REPLAYING" in health(after)
+        eventually(lambda: "REPLAYING" in health(after))
         eventually(consume)
         assert seen == list(range(1, 201))
         stream = Conversation(stubs, "camera")
