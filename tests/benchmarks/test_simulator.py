@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import weakref
 
 import pytest
 import torch
@@ -12,13 +14,14 @@ from benchmarks.paper.methods import METHODS, selector_of
 from benchmarks.paper.run import arrivals
 from benchmarks.paper.settings import Settings
 from benchmarks.paper.simulator import Simulation, feature_size
+from tests.arenas import new_arena
 from titand.clock import SystemClock
 from titand.learning import schedules
 from titand.learning.models.zoo import build
 from titand.learning.optimizers import build_optimizer
 from titand.learning.state import StateLayout, model_tensors
 from titand.learning.trainer import Learner
-from titand.runtime.arena import FILLED, FREE, Arena, ArenaLayout, create_arena
+from titand.runtime.arena import FILLED, FREE
 from titand.runtime.parameters import ParameterBoard, create_parameters
 from titand.selection.coarse_filter import CoarseFilter
 from titand.selection.contradiction import Contradiction
@@ -35,12 +38,13 @@ class Daemon:
 
     def __init__(self, settings: Settings) -> None:
         spec, clock = tasks.load(settings.task).spec, SystemClock()
-        self.arena = Arena(create_arena(ArenaLayout(settings.window, spec.input.size_bytes)))
+        self.arena = new_arena(settings.window, spec.input.size_bytes)
         model = build(spec, settings.seed)
         optimizer = build_optimizer("sgd", dict(model.named_parameters()))
         learner = Learner(model, optimizer, schedules.step(settings.rate, settings.decay, settings.decay_rounds))
         layout = StateLayout.of(learner.tensors())
         parameters = create_parameters()
+        weakref.finalize(self, os.close, parameters)
         board = ParameterBoard(parameters, layout.size_bytes)
         self.trainer = TrainerWorker(self.arena, board, learner, layout, spec, clock)
         self.trainer.begin(None, 0)

@@ -27,7 +27,9 @@ def family_of(supervisor: int) -> dict[str, int]:
             name, state = _name_and_state(child)
             parents.append(child)
             if state not in ("Z", "X", ""):
-                found.update({each: child for each in PROCESSES if f"titand-{each}"[:15] == name})
+                for each in PROCESSES:
+                    if f"titand-{each}"[:15] == name:
+                        found.setdefault(each, child)  # a child that is about to be another program has its name too
     return found
 
 
@@ -49,12 +51,15 @@ def _name_and_state(pid: int) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", "")
 
 
-def birth_of(pid: int) -> tuple[int, int]:
-    """Return what tells a process from a later one of the same id; clock ticks since the machine's start."""
+def birth_of(pid: int) -> tuple[int, int] | None:
+    """Return what tells a process from a later one of the same id, in clock ticks since the machine's start.
+
+    None: it is gone.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return pid, -1
+        return None
     return pid, int(fields[19])
 
 

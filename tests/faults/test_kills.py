@@ -31,7 +31,7 @@ class Reaper:
     def __init__(self, books, seed: int) -> None:
         self._books = books
         self._chance = random.Random(seed)
-        self._dead: set[tuple[int, int]] = set()
+        self._dead: set[tuple[int, int] | None] = {None}  # gone before anybody looked
         self.kills = dict.fromkeys(PROCESSES, 0)
         self.recoveries: dict[str, list[float]] = {name: [] for name in PROCESSES}
 
@@ -54,7 +54,7 @@ class Reaper:
         try:
             os.kill(alive[name], signal.SIGKILL)
         except ProcessLookupError:
-            assert name in WORKERS, f"{name} ended by itself"
+            assert name in WORKERS, f"{name} ended by itself:\n{self._books.daemon.log()[-3000:]}"
             return self._kill_one()  # it went with the one that was killed before
         self.kills[name] += 1
         return name, time.monotonic()
@@ -98,7 +98,7 @@ def test_kills_at_random_under_load_lose_nothing(daemons, tally, count):
         tally[f"kill -9 of the {name}"] += kills
     assert health_of(training)
     assert health_of(training) <= {"PROCESS_RESTARTED", "PROCESS_CRASH_LOOP"}
-    assert "Traceback" not in daemon.log()
+    assert "Traceback" not in daemon.log(), daemon.log()
     assert daemon.stop() == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from array import array
 from collections import Counter
 from contextlib import contextmanager
@@ -122,6 +123,8 @@ class Books:
         self.clock = Clock()
         self.descriptor = create_arena(ArenaLayout(slot_count, SAMPLE_BYTES))
         self.filled = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        for descriptor in (self.descriptor, self.filled):
+            weakref.finalize(self, os.close, descriptor)
         self.arena = Arena(self.descriptor)  # the workers' view
         self.fate: dict[int, int] = {}
         self.labels: dict[int, int] = {}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.arenas import new_arena
 from titand.runtime.arena import (
     CANDIDATE,
     ENDED,
@@ -30,7 +31,7 @@ COLUMNS = ("state", "number", "label", "round", "observed_ns", "accepted_ns", "d
 
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_no_two_columns_overlap(slot_count, sample_bytes):
-    arena = Arena(create_arena(ArenaLayout(slot_count, sample_bytes)))
+    arena = new_arena(slot_count, sample_bytes)
     for value, name in enumerate(COLUMNS, 1):
         column = getattr(arena, name)
         column.cast("B")[:] = bytes([value]) * column.nbytes
@@ -41,6 +42,7 @@ def test_no_two_columns_overlap(slot_count, sample_bytes):
 def test_another_process_view_has_the_same_layout_and_contents():
     descriptor = create_arena(LAYOUT)
     one, other = Arena(descriptor), Arena(descriptor)
+    os.close(descriptor)
     one.label[3] = -4
     one.sample(3)[:] = b"hello"
     assert other.layout == LAYOUT
@@ -53,18 +55,19 @@ def test_memory_that_is_no_arena_is_refused():
     os.pwrite(descriptor, bytes(4096), 0)
     with pytest.raises(ValueError, match="not an arena"):
         Arena(descriptor)
+    os.close(descriptor)
 
 
 @given(st.lists(st.sampled_from([FREE, FILLED, TRAINED]), min_size=7, max_size=7), st.integers(0, 7))
 def test_the_first_free_slot_is_found(states, start):
-    arena = Arena(create_arena(LAYOUT))
+    arena = new_arena(7, 5)
     arena.state[:] = bytes(states)
     expected = next((slot for slot in range(start, 7) if states[slot] == FREE), -1)
     assert arena.find_free(start) == expected
 
 
 def test_slots_of_a_state_come_oldest_sample_first():
-    arena = Arena(create_arena(LAYOUT))
+    arena = new_arena(7, 5)
     for slot, (state, number) in enumerate([(FILLED, 9), (CANDIDATE, 1), (FILLED, 4), (FREE, 2), (FILLED, 7)]):
         arena.state[slot], arena.number[slot] = state, number
     assert arena.slots_in(FILLED) == [2, 4, 0]
@@ -77,7 +80,7 @@ def test_ended_are_just_the_states_that_the_front_takes_back():
 
 
 def test_samples_of_dead_workers_are_filtered_again_unless_they_were_trained_on():
-    arena = Arena(create_arena(LAYOUT))
+    arena = new_arena(7, 5)
     for slot, (state, round) in enumerate([(CANDIDATE, 0), (SELECTED, 4), (SELECTED, 5), (HELD_OUT, 0), (FILLED, 0)]):
         arena.state[slot], arena.round[slot] = state, round
     assert recover_slots(arena, completed_round=4) == 2

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import arenas
 from titand.clock import SystemClock
 from titand.errors import WorkerDown
 from titand.runtime.arena import (
@@ -69,10 +70,7 @@ LIVES = st.builds(
 
 
 def new_arena(slot_count: int = SLOTS, sample_bytes: int = SIZE) -> Arena:
-    descriptor = create_arena(ArenaLayout(slot_count, sample_bytes))
-    arena = Arena(descriptor)
-    os.close(descriptor)  # the mapping stays
-    return arena
+    return arenas.new_arena(slot_count, sample_bytes)
 
 
 def ledger_of(arena: Arena) -> Ledger:

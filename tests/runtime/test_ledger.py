@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.arenas import new_arena
 from tests.runtime.books import Books, Death, content
 from titand.clock import SystemClock
 from titand.runtime.arena import (
@@ -26,6 +27,8 @@ from titand.runtime.arena import (
     create_arena,
 )
 from titand.runtime.ledger import Ledger
+
+FILLED_EVENT = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
 PLACES = 3
 
@@ -337,8 +340,8 @@ def test_a_stream_killed_while_it_is_opened_is_not_taken_for_its_predecessor():
 def test_a_backlog_that_is_gone_gives_its_memory_back_and_no_sample_that_stays():
     sample, count = 4096, 512
     descriptor = create_arena(ArenaLayout(count, sample))
-    arena, filled = Arena(descriptor), os.eventfd(0, os.EFD_NONBLOCK)
-    ledger = Ledger(arena, filled, SystemClock())
+    arena = Arena(descriptor)
+    ledger = Ledger(arena, FILLED_EVENT, SystemClock())
     place, _ = ledger.open_stream("backlog", frozenset())
     data = bytes(range(256)) * (sample // 256) * count
     ledger.admit(place, 1, memoryview(array("i", [7] * count)), memoryview(array("q")), memoryview(data))
@@ -353,12 +356,12 @@ def test_a_backlog_that_is_gone_gives_its_memory_back_and_no_sample_that_stays()
     assert bytes(arena.sample(200)) == data[:sample]
     assert ledger.counts().is_balanced
     assert ledger.give_back() == 0  # nothing has been used since
+    os.close(descriptor)
 
 
 def test_slots_that_have_ended_are_used_again_before_memory_that_was_never_used():
-    descriptor = create_arena(ArenaLayout(1024, 4096))
-    arena = Arena(descriptor)
-    ledger = Ledger(arena, os.eventfd(0, os.EFD_NONBLOCK), SystemClock())
+    arena = new_arena(1024, 4096)
+    ledger = Ledger(arena, FILLED_EVENT, SystemClock())
     place, _ = ledger.open_stream("steady", frozenset())
     for round in range(100):
         labels = memoryview(array("i", [0] * 32))

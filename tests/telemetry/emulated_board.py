@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.telemetry.jetson_emulation.tree import Tree
+from titand.runtime.waiting import readable
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -153,7 +154,7 @@ def read_line(process: subprocess.Popen[bytes], deadline: float | None = None) -
     line = bytearray()
     deadline = deadline or time.monotonic() + PATIENCE_SECONDS
     while (left := deadline - time.monotonic()) > 0:
-        if select.select([stream], [], [], left)[0]:
+        if readable([stream.fileno()], left):
             byte = os.read(stream.fileno(), 1)
             if byte in (b"", b"\n"):
                 return line.decode() if byte else None
@@ -165,7 +166,7 @@ def drain(process: subprocess.Popen[bytes]) -> str:
     """Return what a process has printed so far."""
     stream, text = process.stdout, b""
     assert stream is not None
-    while select.select([stream], [], [], 0)[0] and (chunk := os.read(stream.fileno(), 1 << 16)):
+    while readable([stream.fileno()], 0) and (chunk := os.read(stream.fileno(), 1 << 16)):
         text += chunk
     return text.decode(errors="replace")
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.arenas import new_arena
 from titand.records import ModelSpec, TensorSpec
-from titand.runtime.arena import Arena, ArenaLayout, create_arena
 from titand.workers.samples import SampleReader
 
 SLOTS = 9
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 def test_rows_come_as_they_were_pushed_and_normalised(data_type, shape, slots, seed):
     generator = np.random.default_rng(seed)
     spec = ModelSpec("mlp", TensorSpec(data_type, shape), ("a",) * 300, 0.5, (2.0,), (4.0,))
-    arena = Arena(create_arena(ArenaLayout(SLOTS, spec.input.size_bytes)))
+    arena = new_arena(SLOTS, spec.input.size_bytes)
     pushed = (generator.random((SLOTS, *shape)) * 200).astype(data_type)
     arena.data[:] = memoryview(pushed.tobytes())
     for slot in range(SLOTS):
@@ -41,7 +41,7 @@ def test_rows_come_as_they_were_pushed_and_normalised(data_type, shape, slots, s
 
 def test_what_is_read_does_not_change_when_the_slot_is_filled_anew():
     spec = ModelSpec("mlp", TensorSpec("float32", (2,)), ("a", "b"))
-    arena = Arena(create_arena(ArenaLayout(2, 8)))
+    arena = new_arena(2, 8)
     reader = SampleReader(arena, spec, CPU)
     before = reader.inputs([1])
     arena.sample(1)[:] = np.array([5.0, 6.0], np.float32).tobytes()
@@ -54,7 +54,7 @@ def test_rows_arrive_on_the_accelerator():
     if not torch.cuda.is_available():
         pytest.skip("no accelerator")
     spec = ModelSpec("mlp", TensorSpec("uint8", (4,)), ("a", "b"), 0.5)
-    arena = Arena(create_arena(ArenaLayout(3, 4)))
+    arena = new_arena(3, 4)
     arena.data[:] = memoryview(bytes(range(12)))
     read = SampleReader(arena, spec, torch.device("cuda")).inputs([2, 0])
     assert read.device.type == "cuda"

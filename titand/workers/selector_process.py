@@ -99,6 +99,15 @@ class _SelectorLoop:
         self._remembered_ns = around.clock.monotonic_ns()
 
     def run(self) -> int:
+        try:
+            self._serve()
+        except ChannelClosed:
+            return 0  # the trainer is gone, and both start again
+        # For the checkpoint that the trainer writes now.
+        self._around.memory.write(selector_state_bytes(self._worker, with_window=True))
+        return 0
+
+    def _serve(self) -> None:
         filled, front = self._around.descriptors.filled, self._front.fileno()
         worker = self._worker
         worker.load(self._permit.version if self._permit else 0)
@@ -109,14 +118,9 @@ class _SelectorLoop:
             if filled in readable:
                 os.eventfd_read(filled)
                 more = True
-            if self._trainer.fileno() in readable:
-                try:
-                    message = self._trainer.receive(0)
-                except ChannelClosed:
-                    return 0
-                if message is not None:
-                    self._permit = from_plain(Permit, message)
-                    worker.load(self._permit.version)
+            if self._trainer.fileno() in readable and (message := self._trainer.receive(0)) is not None:
+                self._permit = from_plain(Permit, message)
+                worker.load(self._permit.version)
             if front in readable:
                 self._answer()
             if more:
@@ -128,9 +132,6 @@ class _SelectorLoop:
                 else:
                     more = more or evaluated
             self._report(force=idle and not readable)
-        # For the checkpoint that the trainer writes now.
-        self._around.memory.write(selector_state_bytes(worker, with_window=True))
-        return 0
 
     def _answer(self) -> None:
         """Correct labels, between two steps, so that none is read half corrected; or tell who is suspicious."""

@@ -54,21 +54,24 @@ class Zygote:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the supervisor says when
         gc.collect()
         gc.freeze()
+        try:
+            self._serve(reading)
+        except ChannelClosed:
+            pass  # the supervisor is gone: the workers die with us, see children.py
+        return 0
+
+    def _serve(self, children: int) -> None:
         self._supervisor.send({"event": "ready"})
         while True:
-            found = readable([self._supervisor.fileno(), reading])
-            if reading in found:
-                os.read(reading, 4096)
+            found = readable([self._supervisor.fileno(), children])
+            if children in found:
+                os.read(children, 4096)
                 self._reap()
-            if self._supervisor.fileno() in found:
-                try:
-                    message = self._supervisor.receive(0)
-                except ChannelClosed:
-                    return 0  # the workers die with us, see children.py
-                if message is not None and message["verb"] == "stop":
+            if self._supervisor.fileno() in found and (message := self._supervisor.receive(0)) is not None:
+                if message["verb"] == "stop":
                     self._stop()
-                    return 0
-                if message is not None and message["verb"] == "fork" and not self._pids:
+                    return
+                if message["verb"] == "fork" and not self._pids:
                     self._fork_pair()
 
     def _fork_pair(self) -> None:
