@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import weakref
 
 import pytest
@@ -26,10 +27,17 @@ from titand.runtime.parameters import ParameterBoard, create_parameters
 from titand.selection.coarse_filter import CoarseFilter
 from titand.selection.contradiction import Contradiction
 from titand.selection.payoff import Payoff
+from titand.workers.evaluator import Evaluator
+from titand.workers.held_out import HeldOut
 from titand.workers.judge import Judge
+from titand.workers.model_on_board import ModelOnBoard
+from titand.workers.prequential import Prequential
+from titand.workers.samples import SampleReader
 from titand.workers.selector import Budgets, SelectorWorker
+from titand.workers.suspicion import Suspicion
 from titand.workers.trainer import TrainerWorker
 
+CPU = torch.device("cpu")
 SETTINGS = Settings("digits", "titan", rate=0.05, seed=3, rounds=8)
 
 
@@ -57,23 +65,26 @@ class Daemon:
             rule=rule,
             generator=torch.Generator().manual_seed(settings.seed + 1),
         )
+        reader, on_board = SampleReader(self.arena, spec, CPU), ModelOnBoard(scoring, ParameterBoard(parameters), False)
         self.selector = SelectorWorker(
             self.arena,
-            ParameterBoard(parameters),
-            False,
-            scoring,
-            spec,
+            reader,
+            on_board,
             coarse_filter,
             selector_of(method, least=settings.least),
             Judge(scoring, Payoff(0, 1), 1, lambda round: 0.0, torch.Generator()),
             Contradiction(0.0, 0.1) if settings.rule else Contradiction(settings.beta),
+            Evaluator(
+                reader,
+                on_board,
+                HeldOut(self.arena, 0, spec.class_count, random.Random(0), 1000),
+                Prequential(0.0, clock),
+                Suspicion(spec.class_count, torch.Generator()),
+            ),
+            0.0,
             settings.batch,
             Budgets(settings.candidates, settings.window, settings.window, 1000),
-            0.0,
-            0,
-            1000,
-            0.0,
-            settings.seed + 2,
+            torch.Generator().manual_seed(settings.seed + 2),
             clock,
         )
         self.permit = self.trainer.first_permit()

@@ -55,7 +55,7 @@ def test_candidates_are_scored_with_the_latest_and_held_out_samples_with_the_ave
     pair.filter()
     version = pair.permit.version
     pair.selector.load(version)
-    while pair.selector.evaluate_some(pair.permit.round) and pair.selector.held_out.is_sweeping:
+    while pair.selector.evaluate_some(pair.permit.round) and pair.selector.evaluator.held_out.is_sweeping:
         pass
     values = pair.copy_of(version)
     averages = {name: values[f"average/{name}"] for name in latest(pair)}
@@ -63,7 +63,7 @@ def test_candidates_are_scored_with_the_latest_and_held_out_samples_with_the_ave
     x = torch.stack([torch.frombuffer(bytearray(pair.front.sample(slot)), dtype=torch.float32) for slot in slots])
     label = torch.tensor([pair.arena.label[slot] for slot in slots])
     loss = nn.functional.nll_loss(probabilities(averages, x.view(-1, *SHAPE)).log(), label)
-    assert pair.selector.held_out.latest.version == version
+    assert pair.selector.evaluator.held_out.latest.version == version
     assert pair.selector.report()["evaluation"]["loss"] == pytest.approx(float(loss), rel=1e-4)
 
     pair.select()

@@ -258,8 +258,8 @@ def test_evaluation_is_of_the_held_out_samples_and_of_the_permitted_version(pair
     kept = pair.arena.slots_in(HELD_OUT)
     version = pair.permit.version
     pair.selector.load(version)
-    pair.selector.held_out.begin_sweep()
-    while pair.selector.held_out.is_sweeping:
+    pair.selector.evaluator.held_out.begin_sweep()
+    while pair.selector.evaluator.held_out.is_sweeping:
         pair.selector.evaluate_some(7)
     right = probabilities(pair.copy_of(version), inputs_of(pair, kept)).argmax(dim=1)
     label = torch.tensor([pair.front.label[slot] for slot in kept])

@@ -172,7 +172,7 @@ def test_candidates_are_filtered_again_and_held_out_samples_stay_where_they_are(
     assert after[FILLED] == before[CANDIDATE] > 0
     assert (after[CANDIDATE], after[HELD_OUT]) == (0, before[HELD_OUT])
     assert pair.arena.slots_in(HELD_OUT) == kept
-    assert len(pair.selector.held_out) == len(kept)
+    assert len(pair.selector.evaluator.held_out) == len(kept)
     pair.filter()
     assert pair.arena.slots_in(HELD_OUT) == kept
 

@@ -72,7 +72,7 @@ class Run:
 
     @property
     def suspects(self) -> list[dict]:
-        return self.pair.selector.suspicion.to_plain()["suspects"]
+        return self.pair.selector.evaluator.suspicion.to_plain()["suspects"]
 
     def is_wrong(self, number: int) -> bool:
         return bool(self.lies[self.row[number]])
@@ -87,7 +87,7 @@ def run(pairs, wrong_ratio: float, windows: int, seed: int = 0, plan=DigitsPlan,
     said = np.where(lies, (label + generator.integers(1, 10, len(label))) % 10, label)
     pair = pairs(plan(slot_count=1024))
     pair.start()
-    pair.selector.suspicion._suspects._capacity = kept
+    pair.selector.evaluator.suspicion._suspects._capacity = kept
     order = np.concatenate([generator.permutation(len(label)) for _ in range(windows * PER_WINDOW // len(label) + 1)])
     run = Run(pair, {}, lies, set())
     for window in range(windows):
@@ -181,7 +181,7 @@ def test_copies_are_named_with_whom_they_copy(pairs):
         pair.filter()
         assert pair.select() is not None
         pair.train()
-    twins = {each["number"]: each for each in pair.selector.suspicion.to_plain()["suspects"] if each["twin"]}
+    twins = {each["number"]: each for each in pair.selector.evaluator.suspicion.to_plain()["suspects"] if each["twin"]}
     assert {number: (each["twin"], each["twin_label"]) for number, each in twins.items()} == {
         81: (4, int(label[3])),
         91: (41, int(label[40])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,15 @@ from titand.selection.coarse_filter import CoarseFilter
 from titand.selection.contradiction import Contradiction
 from titand.selection.payoff import Payoff
 from titand.selection.selector import make_selector
+from titand.workers.evaluator import Evaluator
+from titand.workers.held_out import HeldOut
 from titand.workers.judge import Judge
+from titand.workers.model_on_board import ModelOnBoard
+from titand.workers.prequential import Prequential
 from titand.workers.replay import Replay
+from titand.workers.samples import SampleReader
 from titand.workers.selector import Budgets, SelectorWorker
+from titand.workers.suspicion import Suspicion
 from titand.workers.trainer import TrainerWorker
 
 
@@ -132,12 +139,12 @@ def build_selector(around: Surroundings) -> SelectorWorker:
         device=device,
     )
     options = {"least_importance": selection.least_importance} if selection.policy == "cis" else {}
+    reader = SampleReader(around.arena, spec, device)
+    parameters = ModelOnBoard(model.to(device), board, config.training.average > 0)
     return SelectorWorker(
         around.arena,
-        board,
-        config.training.average > 0,
-        model.to(device),
-        spec,
+        reader,
+        parameters,
         coarse_filter,
         make_selector(selection.policy, **options),
         Judge(
@@ -148,14 +155,25 @@ def build_selector(around: Surroundings) -> SelectorWorker:
             torch.Generator().manual_seed(config.model.seed + 3),
         ),
         Contradiction(selection.weight_exponent, selection.full_contradiction),
+        build_evaluator(around, reader, parameters),
+        config.evaluation.held_out_ratio if config.evaluation.held_out_samples else 0.0,
         config.training.batch_size,
         budgets_of(config),
-        config.evaluation.held_out_ratio,
-        config.evaluation.held_out_samples,
-        config.evaluation.held_out_rounds,
-        config.guard.margin,
-        config.model.seed + 2,
+        torch.Generator().manual_seed(config.model.seed + 2),
         around.clock,
+    )
+
+
+def build_evaluator(around: Surroundings, reader: SampleReader, parameters: ModelOnBoard) -> Evaluator:
+    """Return what asks the model; the held-out samples that are in the arena are its own."""
+    config, class_count = around.config.evaluation, reader.class_count
+    seed = around.config.model.seed + 2
+    return Evaluator(
+        reader,
+        parameters,
+        HeldOut(around.arena, config.held_out_samples, class_count, random.Random(seed), config.held_out_rounds),
+        Prequential(around.config.guard.margin, around.clock),
+        Suspicion(class_count, torch.Generator().manual_seed(seed)),
     )
 
 

@@ -52,3 +52,7 @@ class SampleReader:
     def labels(self, slots: Sequence[int]) -> Tensor:
         """Return [N] int64 class ids, on the CPU."""
         return torch.tensor([self._arena.label[slot] for slot in slots])
+
+    def numbers(self, slots: Sequence[int]) -> list[int]:
+        """Return the numbers that the samples were given when they were accepted."""
+        return [self._arena.number[slot] for slot in slots]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +14,8 @@ from torch import Tensor, nn
 
 from titand.clock import Clock
 from titand.learning import scoring
-from titand.learning.evaluation import Evaluation, count_answers
-from titand.learning.models.split import SplitModel
-from titand.records import Batch, ModelSpec, Permit
+from titand.records import Batch, Permit
 from titand.runtime.arena import CANDIDATE, EVICTED, FILLED, FILTERED, HELD_OUT, INVALID, SELECTED, Arena
-from titand.runtime.parameters import ParameterBoard
 from titand.selection.candidates import CandidateSet
 from titand.selection.coarse_filter import CoarseFilter
 from titand.selection.contradiction import Contradiction
@@ -27,12 +23,11 @@ from titand.selection.importance import LastLayerGradient, Scores
 from titand.selection.sampling import Draw, temper
 from titand.selection.selector import Selector, make_selector
 from titand.telemetry.stages import Stages
-from titand.workers.held_out import HeldOut, is_held_out
+from titand.workers.evaluator import Evaluator
+from titand.workers.held_out import is_held_out
 from titand.workers.judge import Judge
 from titand.workers.model_on_board import ModelOnBoard
-from titand.workers.prequential import Prequential
 from titand.workers.samples import SampleReader
-from titand.workers.suspicion import Suspicion
 
 
 @dataclass
@@ -50,64 +45,52 @@ class SelectorWorker:
 
     Args:
         arena: where samples wait; this worker owns those in FILLED, CANDIDATE and HELD_OUT.
-        board: where the trainer publishes parameters.
-        has_averages: whether it publishes their averages too, which are evaluated then.
-        model: of the same description as the trainer's, on the device; its values come from the board.
-        spec: what the samples are.
+        reader: of the samples there.
+        parameters: of the model, as the trainer publishes them.
         coarse_filter: stage one.
         selector: stage two, with unbiased sample weights.
         judge: says when stage two rests, and batches are random within the classes.
         contradiction: sets the exponent that the sample weights get.
+        evaluator: asks the model what it was not trained on.
+        held_out_ratio: share of arrivals that is never trained on.
         batch_size: B.
         budgets: what may change between rounds.
-        held_out_ratio: share of arrivals that is never trained on.
-        held_out_samples: most of them kept.
-        held_out_rounds: in which as many are replaced by newer ones.
-        drift_margin: rise of the error on arrivals that does not matter.
-        seed: of every draw.
+        generator: of every draw.
         clock: times the stages.
     """
 
     def __init__(
         self,
         arena: Arena,
-        board: ParameterBoard,
-        has_averages: bool,
-        model: SplitModel,
-        spec: ModelSpec,
+        reader: SampleReader,
+        parameters: ModelOnBoard,
         coarse_filter: CoarseFilter,
         selector: Selector,
         judge: Judge,
         contradiction: Contradiction,
+        evaluator: Evaluator,
+        held_out_ratio: float,
         batch_size: int,
         budgets: Budgets,
-        held_out_ratio: float,
-        held_out_samples: int,
-        held_out_rounds: int,
-        drift_margin: float,
-        seed: int,
+        generator: torch.Generator,
         clock: Clock,
     ) -> None:
         self._arena = arena
-        self._spec = spec
+        self._reader = reader
+        self._parameters = parameters
         self._filter = coarse_filter
         self._selector = selector
         self._random = make_selector("stratified")
         self._judge = judge
         self._contradiction = contradiction
+        self.evaluator = evaluator
+        self._held_out_ratio = held_out_ratio
         self._batch_size = batch_size
         self.budgets = budgets
+        self._generator = generator
         self._clock = clock
-        self._parameters = ModelOnBoard(model, board, has_averages)
-        self._reader = SampleReader(arena, spec, self._parameters.device)
-        self._generator = torch.Generator().manual_seed(seed)
-        self._held_out_ratio = held_out_ratio if held_out_samples else 0.0
-        self.held_out = HeldOut(arena, held_out_samples, spec.class_count, random.Random(seed), held_out_rounds)
         self.stages = Stages(clock)
         self._waiting: deque[int] = deque()
-        self._last_sweep_round = 0
-        self._prequential = Prequential(drift_margin, clock)
-        self.suspicion = Suspicion(spec.class_count, torch.Generator().manual_seed(seed))
         self.window_size = 0
         self.invalid_count = 0
         self.candidates: frozenset[int] = frozenset()  # slots of a window that was restored
@@ -121,7 +104,7 @@ class SelectorWorker:
         while self._waiting and len(arrivals) < self.budgets.micro_batch:
             slot = self._waiting.popleft()
             if is_held_out(self._arena.number[slot], self._held_out_ratio):
-                self.held_out.keep(slot)
+                self.evaluator.held_out.keep(slot)
             else:
                 arrivals.append(slot)
         if arrivals:
@@ -162,11 +145,11 @@ class SelectorWorker:
         if arena.label[slot] == label:
             return "unchanged"
         if state == HELD_OUT:
-            self.held_out.relabel(slot, label)
+            self.evaluator.held_out.relabel(slot, label)
         elif state == CANDIDATE:
             self._filter.relabel(slot, label)
         arena.label[slot] = label
-        self.suspicion.forget(number)
+        self.evaluator.suspicion.forget(number)
         return "corrected"
 
     # ---- stage two
@@ -182,7 +165,7 @@ class SelectorWorker:
         self._parameters.load(permit.version)
         candidates = self._filter.cut()
         self._filter.capacity = self.budgets.candidates
-        self.held_out.after_round()
+        self.evaluator.held_out.after_round()
         self.window_size = 0
         draw = self._choose(candidates, permit.round)
         slots = self._hand_over(candidates, draw, permit.round)
@@ -199,7 +182,7 @@ class SelectorWorker:
                 "variance_ratio": draw.variance_ratio,
                 "select_seconds": took_ns / 1e9,
                 "class_draw_counts": torch.bincount(
-                    candidates.label[draw.index], minlength=self._spec.class_count
+                    candidates.label[draw.index], minlength=self._reader.class_count
                 ).tolist(),
             },
         )
@@ -216,11 +199,8 @@ class SelectorWorker:
             return self._selector.select(candidates, None, self._batch_size, self._generator)
         with self.stages.timed("score"):
             scores, feature = self._score(candidates)
-        is_right = scores.probability.argmax(dim=1).cpu() == candidates.label
-        known = scores.finite().cpu()
-        self._prequential.observe(is_right[known], candidates.stage_weight[known], round)
         with self.stages.timed("suspect"):
-            self.suspicion.on_scored(self._numbers(candidates.key), candidates.label, scores)
+            self.evaluator.on_scored(candidates, scores, round)
         if self._filter.needs_feature:
             self._filter.learn(candidates.label, feature, scores.gradient.norm(), scores.probability)
         draw = self._selector.select(candidates, scores, self._batch_size, self._generator)
@@ -263,32 +243,15 @@ class SelectorWorker:
 
         Only between a permit and its batch: later the trainer writes over the parameters.
         """
-        if not self.held_out.is_sweeping:
-            due = round - self._last_sweep_round >= self.budgets.evaluate_every
-            if not len(self.held_out) or not (due or self.held_out.latest is None):
-                return False
-            self._last_sweep_round = round
-            self.held_out.begin_sweep()
+        if not self.evaluator.is_due(round, self.budgets.evaluate_every):
+            return False
         with self.stages.timed("evaluate"):
-            self.held_out.ask_portion(self._ask, self._parameters.version)
+            self.evaluator.ask_some(round)
         return True
 
     def load(self, version: int) -> None:
         """Take over the parameters that a permit names."""
         self._parameters.load(version)
-
-    def _ask(self, slots: Sequence[int]) -> Evaluation:
-        label = self._reader.labels(slots)
-        with self._parameters.served():
-            forward = scoring.score(self._parameters.model, self._reader.inputs(slots))
-        probability = torch.softmax(forward.logits, dim=1)
-        self.suspicion.on_held_out(self._numbers(slots), label, forward.hidden, probability)
-        loss = nn.functional.cross_entropy(forward.logits, label.to(forward.logits.device), reduction="sum")
-        predicted = forward.logits.argmax(dim=1).tolist()
-        return count_answers(label.tolist(), predicted, float(loss), self._spec.class_count)
-
-    def _numbers(self, slots: Sequence[int]) -> list[int]:
-        return [self._arena.number[slot] for slot in slots]
 
     # ---- what outlives the process
 
@@ -306,9 +269,7 @@ class SelectorWorker:
         learned = {f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
         plain = {
             "judge": self._judge.to_plain(),
-            "held_out": self.held_out.to_plain(),
-            "last_sweep_round": self._last_sweep_round,
-            "answers": self._prequential.counts,
+            **self.evaluator.to_plain(),
             "window": self._window() if with_window else None,
         }
         text = torch.frombuffer(bytearray(json.dumps(plain).encode()), dtype=torch.uint8)
@@ -325,9 +286,7 @@ class SelectorWorker:
         self._contradiction.restore(_part(state, "contradiction"))
         plain = json.loads(bytes(state["plain"].tolist()))
         self._judge.restore(_part(state, "judge"), plain["judge"])
-        self.held_out.restore(plain["held_out"])
-        self._last_sweep_round = plain["last_sweep_round"]
-        self._prequential.counts = plain["answers"]
+        self.evaluator.restore(plain)
         if plain["window"] is not None:
             self._restore_window(plain["window"])
 
@@ -352,7 +311,7 @@ class SelectorWorker:
 
     def health(self) -> list[dict[str, Any]]:
         """Return what needs attention."""
-        items = self._prequential.health()
+        items = self.evaluator.health()
         if self.invalid_count:
             text = (
                 f"{self.invalid_count} samples gave scores that are not finite and were rejected. Where the parameters"
@@ -363,28 +322,13 @@ class SelectorWorker:
 
     def report(self) -> dict[str, Any]:
         """Return what the board says about this worker."""
-        evaluation: dict[str, Any] = {}
-        if self._prequential.accuracy is not None:
-            evaluation["prequential_accuracy"] = self._prequential.accuracy
-        if self.held_out.latest is not None:
-            result = self.held_out.latest.result
-            low, high = result.interval
-            evaluation |= {
-                "accuracy": result.accuracy,
-                "accuracy_margin": (high - low) / 2,
-                "sample_count": result.sample_count,
-                "version": self.held_out.latest.version,
-                "loss": result.loss,
-                "class_accuracies": list(result.class_accuracy),
-                "confusions": result.confusions(),
-            }
         return {
             "device": str(self._parameters.device),
             "candidate_budget": self.budgets.candidates,
             "batch_size": self._batch_size,
             "window_size": self.window_size,
             "invalid_count": self.invalid_count,
-            "evaluation": evaluation,
+            "evaluation": self.evaluator.report(),
             **self._judge.report(),
             "weight_exponent": self._contradiction.exponent if self._is_scoring else None,
             "contradicted_share": self._contradiction.share,

@@ -142,7 +142,7 @@ class _SelectorLoop:
         if message.get("verb") == "correct":
             reply["answer"] = {"outcomes": [self._worker.correct(*each) for each in message["corrections"]]}
         elif message.get("verb") == "suspects":
-            reply["answer"] = self._worker.suspicion.to_plain()
+            reply["answer"] = self._worker.evaluator.suspicion.to_plain()
         else:
             reply["error"] = plain_error(
                 InvalidRequest("UNKNOWN_VERB", f"The selector does not know '{message.get('verb')}'.")
