@@ -5,17 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from tests.workers.guarded import (
-    BAD,
-    GOOD,
-    batch_of,
-    equal,
-    guard_of,
-    model_of,
-    promoted,
-    spoil,
-    teach,
-)
+from tests.workers.guarded import BAD, GOOD, batch_of, equal, guard_of, model_of, promoted, spoil, teach
 from titand.config import GuardConfig
 from titand.records import Batch
 
