@@ -2,47 +2,17 @@ import errno
 import json
 import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from tests.storage.disk import PowerCut, fail_at, mounted_tmpfs, names
+from tests.storage.snapshots import MODEL, create, flip
 from titand.errors import CorruptFile, InvalidRequest, NotFound, StorageError
-from titand.records import ModelSpec, TensorSpec
 from titand.storage.files import remove_partials
-from titand.storage.manifests import decode_manifest, encode_manifest
 from titand.storage.snapshots import SnapshotStore
 from titand.storage.tensors import RawTensor, encode_tensors
-
-MODEL = ModelSpec(
-    architecture="tiny",
-    input=TensorSpec("uint8", (1, 8, 8)),
-    labels=("null", "één"),
-    scale=1 / 255,
-    mean=(0.5,),
-    std=(0.25,),
-    options={"width": 0.25},
-)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return SnapshotStore(tmp_path)
-
-
-def create(store, round, contents=None, **facts):
-    contents = f"parameters of round {round}".encode() if contents is None else contents
-    return store.create(round, [contents], model=MODEL, create_time_ns=1_700_000_000_000_000_000 + round, **facts)
-
-
-def flip(path: Path, offset: int, bit: int = 0):
-    contents = bytearray(path.read_bytes())
-    contents[offset] ^= 1 << bit
-    path.write_bytes(contents)
 
 
 def test_a_snapshot_says_all_that_a_consumer_needs(store):
@@ -158,31 +128,6 @@ def test_a_full_disk_leaves_no_trace(tmp_path):
         assert names(disk) == ["r00000001"]
 
 
-def test_every_flipped_bit_of_a_manifest_is_found():
-    path = Path("manifest.json")
-    whole = encode_manifest({"round": 421, "labels": ["één", "a b"], "metrics": {"accuracy": 0.5}})
-    assert decode_manifest(whole, path)["round"] == 421
-    for bit in range(8 * len(whole)):
-        contents = bytearray(whole)
-        contents[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(CorruptFile):
-            decode_manifest(bytes(contents), path)
-    for length in range(len(whole)):
-        with pytest.raises(CorruptFile):
-            decode_manifest(whole[:length], path)
-
-
-@given(st.binary(max_size=200))
-def test_garbage_is_never_a_manifest(contents):
-    with pytest.raises(CorruptFile):
-        decode_manifest(contents, Path("manifest.json"))
-
-
-def test_deeply_nested_garbage_is_never_a_manifest():
-    with pytest.raises(CorruptFile):
-        decode_manifest(b"[" * 100_000, Path("manifest.json"))
-
-
 def test_verify_finds_damage_in_every_file(store):
     store_folder = store.folder / create(store, 1, b"parameters").name
     store.add_export("r00000001", "pt2", "model.pt2", [b"program"])
@@ -271,38 +216,6 @@ def test_a_made_up_page_token_is_refused(store, token):
     assert caught.value.reason == "PAGE_TOKEN_INVALID"
 
 
-def test_an_export_appears_once_it_is_whole(store, monkeypatch):
-    create(store, 1)
-    with monkeypatch.context() as patch:
-        fail_at(patch, "replace", 2, PowerCut())  # the file is there, its manifest is not
-        with pytest.raises(PowerCut):
-            store.add_export("r00000001", "pt2", "model.pt2", [b"program"])
-    assert store.get("r00000001").exports == ()
-    with pytest.raises(NotFound) as caught:
-        store.open_for_read("r00000001", file="model.pt2")
-    assert caught.value.reason == "EXPORT_NOT_FOUND"
-
-    export = store.add_export("r00000001", "pt2", "model.pt2", [b"prog", b"ram"])
-    assert store.get("r00000001").exports == (export,)
-    with store.open_for_read("r00000001", file="model.pt2") as file:
-        assert file.read() == b"program"
-    # Immutable too: what was handed out once stays.
-    assert store.add_export("r00000001", "pt2", "model.pt2", [b"other"]) == export
-    assert store.verify("r00000001").exports == (export,)
-
-
-@pytest.mark.parametrize("nth", [1, 2, 3, 4])
-def test_an_export_that_the_disk_refuses_leaves_nothing(store, monkeypatch, nth):
-    create(store, 1)
-    with monkeypatch.context() as patch:
-        fail_at(patch, "fsync", nth, OSError(errno.ENOSPC, "No space left on device"))
-        with pytest.raises(StorageError) as caught:
-            store.add_export("r00000001", "pt2", "model.pt2", [b"program"])
-    assert caught.value.reason == "DISK_FULL"
-    assert names(store.folder / "r00000001") == ["manifest.json", "model.safetensors"]
-    assert store.add_export("r00000001", "pt2", "model.pt2", [b"program"]).size_bytes == 7
-
-
 def test_a_full_disk_refuses_snapshots_and_exports_before_a_byte_is_written(tmp_path):
     with mounted_tmpfs(tmp_path, "size=1m") as disk:
         store = SnapshotStore(disk)
@@ -316,27 +229,6 @@ def test_a_full_disk_refuses_snapshots_and_exports_before_a_byte_is_written(tmp_
                 refused()
             assert caught.value.reason == "DISK_FULL"
         assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()} == before
-
-
-def test_an_export_needs_a_snapshot_and_a_plain_name(store):
-    with pytest.raises(NotFound):
-        store.add_export("r00000001", "pt2", "model.pt2", [b""])
-    create(store, 1)
-    for file in ("../x", ".x", "model.safetensors", "manifest.json", ""):
-        with pytest.raises(ValueError, match="cannot be the name"):
-            store.add_export("r00000001", "pt2", file, [b""])
-
-
-def test_an_export_of_a_snapshot_that_is_deleted_meanwhile_is_not_found(store):
-    create(store, 1)
-
-    def chunks():
-        yield b"program"
-        store.delete("r00000001")
-
-    with pytest.raises(NotFound):
-        store.add_export("r00000001", "pt2", "model.pt2", chunks())
-    assert names(store.folder) == []
 
 
 def test_a_metric_that_is_not_a_number_is_refused(store):
@@ -377,57 +269,6 @@ def test_who_lists_while_another_creates_and_deletes_sees_whole_snapshots_only(s
     assert not failures
     assert [each.round for each in reader.page().snapshots] == [30, 29, 28, 27]
     assert len(seen) > 1
-
-
-def test_the_best_is_the_one_that_was_promoted_last(store):
-    assert store.best == ""
-    for round in (1, 2, 3):
-        create(store, round)
-    store.promote("r00000001")
-    assert store.best == "r00000001"
-    store.promote("r00000003")
-    assert SnapshotStore(store.folder).best == "r00000003"
-    assert (store.folder / "best" / "model.safetensors").read_bytes() == b"parameters of round 3"
-    assert [each.name for each in store.page().snapshots] == ["r00000003", "r00000002", "r00000001"]
-
-
-def test_the_best_outlives_newer_ones_and_is_none_when_it_is_deleted(store):
-    for round in range(1, 6):
-        create(store, round)
-    store.promote("r00000002")
-    assert store.keep_newest(1) == ["r00000004", "r00000003", "r00000001"]
-    assert store.best == "r00000002"
-    store.delete("r00000002")
-    assert store.best == ""
-
-
-@pytest.mark.parametrize("name", ["r00000009", "../x", "best"])
-def test_only_what_is_there_can_be_promoted(store, name):
-    create(store, 1)
-    with pytest.raises(NotFound):
-        store.promote(name)
-    assert store.best == ""
-
-
-@pytest.mark.parametrize("target", ["/etc", "..", "r00000007", "nonsense"])
-def test_an_alias_that_leads_elsewhere_is_no_best(store, target):
-    (store.folder / "best").symlink_to(target)
-    assert store.best == ""
-
-
-@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "no space"), PowerCut()])
-@pytest.mark.parametrize("call", ["symlink", "replace"])
-def test_a_fault_in_a_promotion_leaves_the_best_as_it_was(store, monkeypatch, call, fault):
-    for round in (1, 2):
-        create(store, round)
-    store.promote("r00000001")
-    with monkeypatch.context() as patch:
-        fail_at(patch, call, 1, fault)
-        with pytest.raises((StorageError, PowerCut)):
-            store.promote("r00000002")
-    assert store.best == "r00000001"
-    store.promote("r00000002")
-    assert store.best == "r00000002"
 
 
 def test_a_snapshot_says_how_it_compared_with_the_best(store):
