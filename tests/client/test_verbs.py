@@ -116,6 +116,17 @@ def test_many_labels_go_out_in_portions_and_their_outcomes_come_back_in_order(se
     assert 1 < len(asked) < 10
 
 
+def test_a_daemon_that_still_reads_its_log_is_asked_again(servers, client_of):
+    def label(request, context):
+        if len(servers[0].calls) < 3:
+            abort(context, grpc.StatusCode.UNAVAILABLE, "REPLAYING", "Not yet.")
+        return ANSWERS["LabelSamples"]
+
+    servers[0].answers["LabelSamples"] = label
+    assert client_of(servers[0]).label([7, 9], [2, 0]) == ["joined", "too_late"]
+    assert len(servers[0].calls) == 3
+
+
 @pytest.mark.parametrize(
     ("numbers", "labels", "reason"),
     [

@@ -10,12 +10,14 @@ import threading
 import grpc
 import pytest
 
-from tests.front.house import SAMPLE_BYTES, SECONDS, Conversation, House, batch_of, config_in, eventually
+from tests.front.house import SAMPLE_BYTES, SECONDS, Conversation, House, batch_of, config_in, eventually, info_of
 from tests.front.process import front_process
-from titan.v1.sample_service_pb2 import LabelSamplesRequest, PushSamplesRequest
+from titan.v1.sample_service_pb2 import LabelSamplesRequest, LabelSamplesResponse, PushSamplesRequest
 from titan.v1.training_service_pb2 import GetTrainingRequest
 from titand.clock import SystemClock
 from titand.front import keeping
+from titand.front.server import SHORT_CALLS
+from titand.front.streams import LONG_CALLS
 from titand.runtime.arena import FILLED, TRAINED
 from titand.runtime.counters import LOGGED
 from titand.runtime.image import image_of, logged_in, restore_image
@@ -135,6 +137,27 @@ def test_a_log_with_more_than_the_arena_holds_comes_back_as_room_comes_and_strea
         assert counts(after).pushed == 201
 
 
+def test_labels_that_come_before_everything_is_back_are_refused_and_keep_no_thread_from_others(folder):
+    before = house_in(folder)
+    with before.front(), before.stubs() as stubs:
+        Conversation(stubs, "camera").push(batch_of(1, [-1, *[0] * 19]))
+    after = house_in(folder, slot_count=10, max_streams=1)
+    with after.front(), after.stubs() as stubs:
+        eventually(lambda: "REPLAYING" in health_told(stubs))
+        request = LabelSamplesRequest(numbers=[1], labels=[1])
+        more = 2 * (LONG_CALLS + SHORT_CALLS)  # than there are threads
+        calls = [stubs.samples.LabelSamples.future(request, timeout=3 * SECONDS) for _ in range(more)]
+        for _ in calls:  # they do not arrive in order
+            assert "REPLAYING" in health_told(stubs)
+        for call in calls:
+            assert call.code() == grpc.StatusCode.UNAVAILABLE
+            assert info_of(call.exception()).reason == "REPLAYING"
+        eventually(lambda: after.take(TRAINED) == 0 and "REPLAYING" not in health_told(stubs))
+        assert list(stubs.samples.LabelSamples(request, timeout=SECONDS).outcomes) == [
+            LabelSamplesResponse.OUTCOME_JOINED
+        ]
+
+
 def test_one_flush_serves_many_samples(folder):
     here = house_in(folder)
     with here.front() as front, here.stubs() as stubs:
@@ -249,8 +272,9 @@ def test_a_log_that_cannot_be_opened_is_left_alone_and_streams_wait_until_it_can
         assert [item["code"] for item in front._keeping.health()] == ["LOG_UNREADABLE"]
         assert not front._keeping.is_readable
         eventually(lambda: "LOG_UNREADABLE" in health_told(stubs))
-        with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
-            stubs.samples.LabelSamples(LabelSamplesRequest(numbers=[1], labels=[1]), timeout=0.2)
+        with pytest.raises(grpc.RpcError) as caught:
+            stubs.samples.LabelSamples(LabelSamplesRequest(numbers=[1], labels=[1]), timeout=SECONDS)
+        assert info_of(caught.value).reason == "REPLAYING"
         assert names_in(after) == before
         broken.clear()
         assert Conversation(stubs, "camera").opened.acknowledged_sequence == 15

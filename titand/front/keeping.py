@@ -175,3 +175,8 @@ class Keeping:
         self._lost = [
             {"code": "SAMPLES_LOST", "severity": "warning", "message": text, "since_ns": self._clock.wall_ns()}
         ]
+
+
+def still_replaying() -> WorkerDown:
+    """Return the refusal of what cannot be answered before everything is put back."""
+    return WorkerDown("REPLAYING", "Samples are still coming back from the log; nothing was done.", "Ask again.")

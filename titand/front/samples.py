@@ -11,10 +11,10 @@ import grpc
 from titan.v1 import sample_service_pb2 as samples_pb
 from titand.clock import Clock
 from titand.config import Config
-from titand.errors import InvalidRequest, NotFound, WorkerDown
+from titand.errors import InvalidRequest, NotFound
 from titand.front.admission import Admission
 from titand.front.convert import InputCheck
-from titand.front.keeping import Keeping
+from titand.front.keeping import Keeping, still_replaying
 from titand.front.labelling import Labelling
 from titand.front.push_stream import PushStream
 from titand.front.streams import Streams
@@ -136,7 +136,7 @@ class SampleService:
         is_replayed = self._keeping.is_replayed
         fate = self._ledger.fate(number)
         if fate is None and not is_replayed:
-            raise WorkerDown("REPLAYING", "Samples are still coming back from the log.", "Ask again in a moment.")
+            raise still_replaying()
         if fate is None and number > self._ledger.newest_number():
             raise NotFound(
                 "SAMPLE_UNKNOWN",
@@ -157,7 +157,8 @@ class SampleService:
         self, request: samples_pb.LabelSamplesRequest, context: grpc.ServicerContext
     ) -> samples_pb.LabelSamplesResponse:
         """Join labels to samples that wait for them, and correct those of samples that can still be reached."""
-        self._keeping.wait_for_replay(context)
+        if not self._keeping.is_replayed:  # waiting here would take a thread from calls that can be answered
+            raise still_replaying()
         outcomes = self._labelling.label(request.numbers, request.labels)
         self._keeping.flush()
         return samples_pb.LabelSamplesResponse(outcomes=outcomes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from types import TracebackType
@@ -29,7 +31,7 @@ from titan.records import (
     Training,
 )
 from titan.refusals import Refusals
-from titan.rpc import CHANNEL_OPTIONS, from_call
+from titan.rpc import AGAIN_SECONDS, CHANNEL_OPTIONS, NOT_YET, from_call
 from titan.stream import new_stream
 
 Answer = TypeVar("Answer")
@@ -233,10 +235,15 @@ class AsyncClient:
         method: Any = self._channel(address).unary_unary(
             call.method, type(call.request).SerializeToString, call.response.FromString
         )
-        try:
-            return call.read(await method(call.request, timeout=call.timeout_seconds))
-        except grpc.RpcError as error:
-            raise from_call(error, address, call.timeout_seconds) from None
+        deadline = time.monotonic() + (call.timeout_seconds or 0.0)
+        while True:
+            try:
+                return call.read(await method(call.request, timeout=call.timeout_seconds))
+            except grpc.RpcError as error:
+                said = from_call(error, address, call.timeout_seconds)
+            if said.reason != NOT_YET or time.monotonic() > deadline:
+                raise said
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _listen(self, call: calls.Call[Answer]) -> AsyncIterator[Answer]:
         address = self._address_for(call)

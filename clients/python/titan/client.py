@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
@@ -28,7 +29,7 @@ from titan.records import (
     Training,
 )
 from titan.refusals import Refusals
-from titan.rpc import CHANNEL_OPTIONS, from_call
+from titan.rpc import AGAIN_SECONDS, CHANNEL_OPTIONS, NOT_YET, from_call
 
 if TYPE_CHECKING:
     from titan.pusher import Pusher
@@ -308,10 +309,15 @@ class Client:
     def _ask(self, call: calls.Call[Answer]) -> Answer:
         channel, address = self._way(call)
         method = channel.unary_unary(call.method, type(call.request).SerializeToString, call.response.FromString)
-        try:
-            return call.read(method(call.request, timeout=call.timeout_seconds))
-        except grpc.RpcError as error:
-            raise from_call(error, address, call.timeout_seconds) from None
+        deadline = time.monotonic() + (call.timeout_seconds or 0.0)
+        while True:
+            try:
+                return call.read(method(call.request, timeout=call.timeout_seconds))
+            except grpc.RpcError as error:
+                said = from_call(error, address, call.timeout_seconds)
+            if said.reason != NOT_YET or time.monotonic() > deadline:
+                raise said
+            time.sleep(AGAIN_SECONDS)
 
     def _listen(self, call: calls.Call[Answer]) -> Iterator[Answer]:
         channel, address = self._way(call)

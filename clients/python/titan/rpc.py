@@ -23,6 +23,8 @@ PUSH_SAMPLES = "/titan.v1.SampleService/PushSamples"
 STATUS_LOST = "Internal error from Core"
 NOT_GREETED = "connection attempt timed out"  # the kernel took the connection, the daemon did not
 STATUS_DETAILS = "grpc-status-details-bin"
+NOT_YET = "REPLAYING"  # the daemon has just started, did nothing, and soon can
+AGAIN_SECONDS = 0.1  # until such a call is made again, within its time
 
 
 def from_call(error: Any, address: str, waited_seconds: float | None = None) -> TitanError:

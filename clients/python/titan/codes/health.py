@@ -138,7 +138,7 @@ CODES = (
         "REPLAYING",
         "warning",
         "The daemon has just started, and samples come back out of the log as room comes.",
-        "Lets streams wait until they are back.",
+        "Lets streams wait until they are back; labels are refused, and a client sends them again.",
         "Wait; a paused training leaves no room for them.",
     ),
     Code(

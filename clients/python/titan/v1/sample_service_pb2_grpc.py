@@ -82,7 +82,9 @@ class SampleServiceServicer(object):
 
     def GetSample(self, request, context):
         """Gets one sample's fate. NOT_FOUND with reason SAMPLE_UNKNOWN when the number
-        was never given, SAMPLE_FORGOTTEN when it is too long ago.
+        was never given, SAMPLE_FORGOTTEN when it is too long ago. UNAVAILABLE with
+        reason REPLAYING when it may be among the samples that a daemon that has
+        just started has yet to read from its log: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +94,8 @@ class SampleServiceServicer(object):
         """Labels samples by number: those that were pushed without a label, and those
         whose label is to be corrected. Every label has its own outcome, and a label
         may be sent again without harm. More than 65,536 at once: INVALID_ARGUMENT
-        with reason TOO_MANY_LABELS.
+        with reason TOO_MANY_LABELS. UNAVAILABLE with reason REPLAYING, and nothing
+        was done, while a daemon that has just started reads its log: ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
