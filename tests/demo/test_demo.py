@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+INTERRUPTIBLE = ("env", "--default-signal=INT")  # a background job of a shell ignores it, and so do its children
 PROMISES = (
     r"Choosing (pays|does not pay here): the gradient of a random batch has \d+\.\d\d \+- \d+\.\d\d times",
     r"pushed: the sum of the above",
@@ -28,7 +29,7 @@ def start(tmp_path):
 
     def _start(*arguments, **environment):
         process = subprocess.Popen(
-            [sys.executable, "-m", "titand.demo", *arguments],
+            [*INTERRUPTIBLE, sys.executable, "-m", "titand.demo", *arguments],
             env=os.environ | {"TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
