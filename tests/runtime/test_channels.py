@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 
@@ -72,6 +73,17 @@ def test_messages_arrive_whole_and_in_order(messages):
             one.send(message)
         assert [other.receive(0) for _ in messages] == messages
         assert other.receive(0) is None
+
+
+@pytest.mark.parametrize("size", [(1 << 16) - 12, (1 << 16) - 11, 300_000, 20_000_000])
+def test_a_message_of_any_size_arrives_whole_between_others_and_leaves_no_descriptor(size):
+    before = len(os.listdir("/proc/self/fd"))
+    with two_ends() as (one, other):
+        messages = [{"before": 1}, {"large": "x" * size}, {"after": 2}]
+        for message in messages:
+            one.send(message)
+        assert [other.receive(0) for _ in messages] == messages
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_what_was_sent_before_the_end_is_still_read():

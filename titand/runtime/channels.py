@@ -1,12 +1,15 @@
 """Channels: small JSON messages over a pair of sockets that keep message borders.
 
 Selector and trainer hand over batches and permits through one; the front asks the trainer and the supervisor through
-others. End-of-file on a channel means that the other side is gone.
+others. End-of-file on a channel means that the other side is gone. A message above the size that a socket holds for
+sure, a batch of thousands, goes as a file in memory, whose descriptor is all that is sent.
 """
 
 from __future__ import annotations
 
+import array
 import json
+import os
 import socket
 import threading
 from collections.abc import Mapping
@@ -16,7 +19,9 @@ from titand.clock import Clock
 from titand.errors import TitanError, WorkerDown
 from titand.runtime.waiting import readable
 
-_LARGEST = 1 << 18
+_LARGEST = 1 << 16  # bytes of a message that goes through the socket itself, which holds several of these
+_BUFFER_BYTES = 1 << 18
+_DESCRIPTOR_BYTES = array.array("i").itemsize
 
 
 class ChannelClosed(Exception):
@@ -28,7 +33,7 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
 
     @staticmethod
     def of_descriptor(descriptor: int) -> Channel:
@@ -45,8 +50,12 @@ class Channel:
         Raises:
             ChannelClosed: nobody will read it: the other side is gone, or has read none of hundreds.
         """
+        body = json.dumps(message, separators=(",", ":")).encode()
         try:
-            self._end.send(json.dumps(message, separators=(",", ":")).encode(), socket.MSG_DONTWAIT)
+            if len(body) <= _LARGEST:
+                self._end.send(body, socket.MSG_DONTWAIT)
+            else:
+                self._send_file(body)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             raise ChannelClosed from error
 
@@ -59,7 +68,7 @@ class Channel:
         if not readable([self._end.fileno()], timeout_seconds):
             return None
         try:
-            body = self._end.recv(_LARGEST)
+            body = self._receive()
         except ConnectionResetError as error:
             raise ChannelClosed from error
         if not body:
@@ -70,6 +79,21 @@ class Channel:
     def close(self) -> None:
         """Close this end."""
         self._end.close()
+
+    def _send_file(self, body: bytes) -> None:
+        with open(os.memfd_create("titand-message", os.MFD_CLOEXEC), "wb", buffering=0) as file:
+            file.write(body)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))
+            self._end.sendmsg([b" "], [rights], socket.MSG_DONTWAIT)
+
+    def _receive(self) -> bytes:
+        space, flags = socket.CMSG_LEN(_DESCRIPTOR_BYTES), socket.MSG_CMSG_CLOEXEC
+        body, sent, _, _ = self._end.recvmsg(_LARGEST, space, flags)
+        for _, _, descriptor in sent:
+            with open(array.array("i", descriptor)[0], "rb") as file:
+                file.seek(0)  # the position is the sender's too
+                return file.read()
+        return body
 
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:
