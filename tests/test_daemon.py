@@ -9,10 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
+import titan
 import titand
 from tests.e2e.conftest import daemons, homes  # noqa: F401
 from tests.e2e.daemon import SECONDS, check_books, health_of, process_of
@@ -138,6 +143,42 @@ def test_a_daemon_whose_checkpoints_cannot_be_read_stays_up_says_so_and_goes_on_
         unreadable.rmdir()
         assert b"STATUS=starting" in iter(lambda: systemd.recv(4096), b"STATUS=running")
     daemon.until(lambda training: training.state == "waiting")
+    assert daemon.stop() == 0
+
+
+def test_a_daemon_whose_state_cannot_be_read_says_so_to_whoever_asks_and_takes_samples_once_it_can(daemons):  # noqa: F811
+    pytest.importorskip("torch")
+    daemon = daemons()
+    unreadable = daemon.folder / "state" / "checkpoints" / "g0000000001.bundle"
+    unreadable.mkdir(parents=True)  # whatever opens it is refused, and it is not by its contents
+    training = daemon.start().until(lambda training: True)
+    assert (training.state, training.state_reason) == ("starting", "STATE_UNREADABLE")
+    assert health_of(training) == {"STATE_UNREADABLE"}
+    assert "the disk failed" in training.state_message
+    assert training.sample_ledger is None, "nobody knows"
+    with grpc.insecure_channel(daemon.address) as channel:
+        check = HealthStub(channel).Check(HealthCheckRequest(), timeout=SECONDS)
+        assert check.status == HealthCheckResponse.NOT_SERVING
+    shown = subprocess.run(
+        [sys.executable, "-m", "titan.cli.main", "status", "--address", daemon.address],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert "STATE_UNREADABLE" in shown.stdout, shown
+    assert shown.returncode == 1
+    for ask in (daemon.client.snapshots, daemon.client.telemetry, lambda: daemon.client.label([1], [1])):
+        with pytest.raises(titan.TitanError) as caught:
+            list(ask())
+        assert (caught.value.code, caught.value.reason) == ("UNAVAILABLE", "STATE_UNREADABLE")
+    pusher = threading.Thread(target=daemon.push, args=(300,))
+    pusher.start()
+    unreadable.rmdir()
+    training = daemon.until(lambda training: training.round_count > 0)
+    pusher.join(SECONDS)
+    assert daemon.until(lambda training: training.sample_ledger.pushed_count == 300).sample_ledger.is_balanced
+    assert health_of(training) == set()
     assert daemon.stop() == 0
 
 

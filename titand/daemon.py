@@ -6,14 +6,13 @@ import argparse
 import errno
 import fcntl
 import gc
-import itertools
 import json
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,13 @@ from titand.runtime.boards import Boards, Memory, create_boards, create_memory
 from titand.runtime.channels import channel_pair
 from titand.runtime.children import Child
 from titand.runtime.descriptors import Descriptors, create_text
+from titand.runtime.disk_wait import DiskWait
 from titand.runtime.image import restore_image
 from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
 from titand.runtime.parameters import create_parameters
 from titand.runtime.supervisor import Rules, Supervisor
 from titand.runtime.systemd import Notifier
-from titand.runtime.waiting import readable
 from titand.storage.bundles import load_newest
 from titand.storage.files import refusals_of, remove_partials
 from titand.workers.checkpoints import (
@@ -48,7 +47,10 @@ from titand.workers.checkpoints import (
 
 _LEAST_SLOTS = 256
 _MOST_SLOTS = 16_384
-_PASSING = ("IO_ERROR", "DISK_FULL", "READ_ONLY", "TOO_MANY_FILES")  # may be over an hour later
+# No fork handlers in the front: nothing is ever forked there, and gRPC's own break streams. One thread in the zygote
+# until it has forked.
+_FOR_FRONT = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
+_FOR_ZYGOTE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -113,17 +115,28 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
     state, runtime = Path(config.service.state_directory), Path(config.service.runtime_directory)
     notifier, locks = Notifier(environment), ExitStack()
     boards_descriptor, arena_descriptor = create_boards(), _create_arena(config)
-    boards = Boards(boards_descriptor, clock)
+    config_descriptor, boards = create_text(config_to_json(config)), Boards(boards_descriptor, clock)
+    facts = {
+        "version": titand.__version__,
+        "pid": os.getpid(),
+        "start_time_ns": clock.wall_ns(),
+        "state_directory": str(state),
+    }
+    disk = DiskWait(RETRY_SECONDS, facts, boards, notifier, clock, log)
+    answers = Descriptors(config=config_descriptor, boards=boards_descriptor)
+    blocked = Child("front", _run_blocked, lambda channel: replace(answers, supervisor=channel), _FOR_FRONT, clock)
 
     def take_up() -> dict[str, Any]:
-        locks.close()  # of a try that failed
-        _take_folders(config, locks, log)
+        locks.close()  # of a try that failed: another disk may be mounted there by now
+        _take_state(config, locks, log)
         return _restore(config, Arena(arena_descriptor), boards, clock, log)
 
-    restored = _once_the_disk_lets(take_up, notifier, log)
+    runtime_lock = disk.until_it_lets(lambda: _take_folder(runtime))  # first: there we say what the state's disk does
+    restored = disk.until_it_lets(take_up, blocked)
+    notifier.status("starting")
     to_trainer, to_selector = channel_pair(), channel_pair()  # the front's end of each, and the worker's
     shared = Descriptors(
-        config=create_text(config_to_json(config)),
+        config=config_descriptor,
         boards=boards_descriptor,
         arena=arena_descriptor,
         filled=os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK),
@@ -157,12 +170,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         exporter=exporter,
         boards=boards,
         rules=Rules(config.service.stop_seconds, config.service.hang_seconds, config.service.restart_seconds),
-        facts={
-            "version": titand.__version__,
-            "start_time_ns": clock.wall_ns(),
-            "state_directory": str(state),
-            **restored,
-        },
+        facts={**facts, **restored},
         reload=reload,
         notifier=notifier,
         clock=clock,
@@ -179,6 +187,7 @@ def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> 
         return status
     finally:
         locks.close()
+        os.close(runtime_lock)
         for end in (*to_trainer, *to_selector):
             end.close()
 
@@ -219,13 +228,9 @@ def _children(shared: Descriptors, to_trainer: Ends, to_selector: Ends, clock: C
     def telemetry(supervisor: int) -> Descriptors:
         return Descriptors(config=shared.config, boards=shared.boards, supervisor=supervisor)
 
-    # No fork handlers in the front: nothing is ever forked there, and gRPC's own break streams. One thread in the
-    # zygote until it has forked.
-    for_front = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
-    for_zygote = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return (
-        Child("front", _run_front, front, for_front, clock),
-        Child("zygote", _run_zygote, zygote, for_zygote, clock),
+        Child("front", _run_front, front, _FOR_FRONT, clock),
+        Child("zygote", _run_zygote, zygote, _FOR_ZYGOTE, clock),
         Child("telemetry", _run_telemetry, telemetry, {}, clock),
     )
 
@@ -237,6 +242,12 @@ def _run_front(descriptors: Descriptors) -> int:
     from titand.front.server import main
 
     return main(["--fds", descriptors.to_argument()])
+
+
+def _run_blocked(descriptors: Descriptors) -> int:
+    from titand.front.blocked import run_blocked
+
+    return run_blocked(descriptors)
 
 
 def _run_zygote(descriptors: Descriptors) -> int:
@@ -261,41 +272,19 @@ def _create_arena(config: Config) -> int:
     )
 
 
-def _once_the_disk_lets(begin: Callable[[], dict[str, Any]], notifier: Notifier, log: Log) -> dict[str, Any]:
-    """Begin, and where the disk refuses what it may not refuse an hour later, try again, for ever.
-
-    systemd gives up whoever ends and ends, so the daemon stays up; it has nothing yet to answer questions with, but
-    `systemctl status` shows why.
-    """
-    for count in itertools.count():
-        try:
-            begun = begin()
-            break
-        except StorageError as error:
-            if error.reason not in _PASSING:
-                raise
-            delay_seconds = RETRY_SECONDS[min(count, len(RETRY_SECONDS) - 1)]
-            log.error("cannot start yet", reason=error.reason, message=str(error), again_in_seconds=delay_seconds)
-            notifier.ready()
-            notifier.status(f"failed: {error} Tried again after {delay_seconds:g} s.")
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to be ended in order
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nor to be read again
-        for _ in range(int(delay_seconds)):
-            notifier.alive()
-            readable([], 1.0)
-    notifier.status("starting")
-    return begun
+def _take_folder(folder: Path) -> int:
+    """Make a folder, and lock it for this daemon; return the lock."""
+    _make_folder(folder)
+    return _take_lock(folder)
 
 
-def _take_folders(config: Config, locks: ExitStack, log: Log) -> None:
-    """Make the folders, lock them for this daemon, and remove what interrupted writes left there."""
+def _take_state(config: Config, locks: ExitStack, log: Log) -> None:
+    """Take the state's folders, and remove what interrupted writes left there."""
     state, runtime = Path(config.service.state_directory), Path(config.service.runtime_directory)
-    kept = (config.checkpoint_folder, config.snapshot_folder, config.log_folder)
-    for folder in (state, *kept, runtime):
+    if state.resolve() != runtime.resolve():
+        locks.callback(os.close, _take_folder(state))
+    for folder in (config.checkpoint_folder, config.snapshot_folder, config.log_folder):
         _make_folder(folder)
-    for folder in sorted({runtime.resolve(), state.resolve()}):
-        locks.callback(os.close, _take_lock(folder))
-    for folder in kept:
         for leftover in remove_partials(folder):
             log.info("removed what an interrupted write left", path=leftover)
 

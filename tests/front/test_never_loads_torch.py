@@ -10,7 +10,7 @@ from tests.front.process import ENVIRONMENT
 HEAVY = ("torch", "numpy", "titand.workers", "titand.selection", "titand.learning")
 
 
-@pytest.mark.parametrize("module", ["titand.front.server"])
+@pytest.mark.parametrize("module", ["titand.front.server", "titand.front.blocked"])
 def test_never_loads_torch(module):
     code = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)

@@ -300,23 +300,28 @@ def main(arguments: list[str] | None = None) -> int:
             log,
         )
     )
-    told_to_end = _on_sigterm()
+    told_to_end = on_sigterm()
     try:
         front.start()
     except ConfigError as error:
         log.error("cannot listen", reason=error.reason, message=str(error))
         return os.EX_CONFIG
     log.info("listens", folder=config.service.runtime_directory)
-    poll = select.poll()
-    poll.register(told_to_end, select.POLLIN)
-    poll.register(supervisor.fileno(), 0)  # hang-ups only: answers are for whoever asked
-    poll.poll()
+    wait_for_end(told_to_end, supervisor)
     front.stop(GRACE_SECONDS)
     log.info("stopped")
     return 0
 
 
-def _on_sigterm() -> int:
+def wait_for_end(told_to_end: int, supervisor: Channel) -> None:
+    """Return when `on_sigterm`'s descriptor says so, or when the supervisor is gone."""
+    poll = select.poll()
+    poll.register(told_to_end, select.POLLIN)
+    poll.register(supervisor.fileno(), 0)  # hang-ups only: answers are for whoever asked
+    poll.poll()
+
+
+def on_sigterm() -> int:
     """Return a descriptor that can be read once SIGTERM has come."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

@@ -59,7 +59,8 @@ def state_of(reports: Reports, round_samples: int) -> StateNow:
         round_samples: arrivals that a window needs.
     """
     supervisor, trainer, wishes = reports.supervisor, reports.trainer, reports.wishes
-    by_supervisor = {"stopping": State.STATE_STOPPING, "failed": State.STATE_FAILED}.get(supervisor.get("state", ""))
+    stated = {"blocked": State.STATE_STARTING, "failed": State.STATE_FAILED, "stopping": State.STATE_STOPPING}
+    by_supervisor = stated.get(supervisor.get("state", ""))
     if by_supervisor is not None:
         return StateNow(
             by_supervisor,

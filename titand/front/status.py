@@ -19,14 +19,14 @@ _STAGE_OWNERS = ("front", "selector", "trainer")
 
 
 def training_of(
-    config: Config, reports: Reports, counts: LedgerCounts, streams: Sequence[Plain], now_ns: int
+    config: Config, reports: Reports, counts: LedgerCounts | None, streams: Sequence[Plain], now_ns: int
 ) -> training_pb.Training:
     """Return the training.
 
     Args:
         config: the daemon's.
         reports: what the boards say.
-        counts: the ledger.
+        counts: the ledger; None while nobody can read it.
         streams: open push streams, see `PushStream.to_plain`.
         now_ns: wall clock.
     """
@@ -40,7 +40,7 @@ def training_of(
         daemon=_daemon(config, reports),
         model=_model(config, trainer),
         round_count=trainer.get("round", 0),
-        sample_ledger=ledger_of(counts),
+        sample_ledger=ledger_of(counts) if counts is not None else None,
         selection=_selection(config, reports),
         evaluation=_evaluation(reports.selector.get("evaluation") or {}),
         health=[

@@ -142,6 +142,15 @@ CODES = (
         "Wait; a paused training leaves no room for them.",
     ),
     Code(
+        "STATE_UNREADABLE",
+        "error",
+        "The daemon has just started, and the disk refuses the folder of its state, to be read or to be written.",
+        "Takes nothing, refuses every call but that for the status, and tries again, in the end every five minutes:"
+        " nothing is renamed, and nothing is lost.",
+        "The message says why: look for disk errors in the kernel log, make room, or mount the disk. It then goes on by"
+        " itself.",
+    ),
+    Code(
         "LOG_UNREADABLE",
         "error",
         "The daemon has just started, and the disk cannot read the log: what was acknowledged last is in there.",
