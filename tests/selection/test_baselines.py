@@ -1,3 +1,4 @@
+import dataclasses
 from itertools import combinations
 
 import pytest
@@ -78,6 +79,31 @@ def test_coreset_scores_of_zero_gradients_are_zero():
     assert ocs_score(torch.zeros(3, 3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)).tolist() == [0.0] * 3
 
 
+def copies(window, times):
+    """The window in which candidate i came `times[i]` times, and the row that each of its samples was."""
+    row = torch.arange(window.size).repeat_interleave(torch.tensor(times))
+    return Window(window.label[row], window.scores.take(row), window.class_count), row
+
+
+def test_behind_a_filter_a_candidate_counts_as_the_arrivals_it_stands_for():
+    # Against the definition on the window written out, but for one's own copies: they are no others.
+    window, times = make_window(size=8), [1, 5, 2, 1, 3, 1, 1, 4]
+    weighted = window.candidates(stage_weight=torch.tensor(times, dtype=torch.float64))
+    g = window.gradient
+    whole, row = copies(window, times)
+    cosine = torch.nn.functional.cosine_similarity
+
+    expected = []
+    for i in range(8):
+        others = [cosine(g[i], g[j], dim=0) for j in row.tolist() if j != i]
+        expected.append(float(cosine(g[i], whole.gradient.mean(0), dim=0) - sum(others) / len(others)))
+
+    assert ocs_score(g @ g.T, weighted.stage_weight).tolist() == pytest.approx(expected)
+    draw = make_selector("ocs").select(weighted, window.scores, 3, torch.Generator())
+    assert draw.index.tolist() == in_order([-x for x in expected], 3)
+    assert draw.index.tolist() != chosen("ocs", window, 3).index.tolist()
+
+
 def coverage(distance, label, mass, selected):
     """F(S) of the definition, with its loops."""
     furthest = distance.max().item()
@@ -119,6 +145,34 @@ def test_cover_weights_count_the_samples_that_each_stands_for():
     assert weight == pytest.approx({1: 3 * 3 / 7, 3: 3 * 1 / 7, 5: 3 * 3 / 7})
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_behind_a_filter_the_cover_is_that_of_the_window_written_out(seed):
+    window, times = make_window(size=8, class_count=3, seed=seed), [1, 5, 2, 1, 3, 1, 1, 4]
+    weighted = window.candidates(stage_weight=torch.tensor(times, dtype=torch.float64))
+    weighted = dataclasses.replace(weighted, class_count=torch.tensor([sum(times), 0, 0]))
+    whole, row = copies(window, times)
+
+    draw = make_selector("camel").select(weighted, window.scores, 4, torch.Generator())
+
+    written_out = chosen("camel", whole, 4)
+    assert draw.index.tolist() == row[written_out.index].tolist()
+    nearest = torch.cdist(whole.scores.input, window.scores.input[draw.index])
+    nearest[whole.label.unsqueeze(1) != window.label[draw.index]] = float("inf")
+    count = [int(((nearest.argmin(1) == j) & nearest[:, j].isfinite()).sum()) for j in range(4)]
+    assert draw.sample_weight.tolist() == pytest.approx([4 * each / sum(times) for each in count])
+
+
+def test_cover_weights_are_shared_where_a_sample_is_as_near_to_two():
+    at = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
+    window = window_of(torch.zeros(3, 2, dtype=torch.float64), torch.zeros(3, dtype=torch.int64), at)
+    ends = window.candidates(stage_weight=torch.tensor([30.0, 1.0, 9.0], dtype=torch.float64))
+
+    draw = make_selector("camel").select(ends, window.scores, 2, torch.Generator())
+
+    weight = dict(zip(draw.index.tolist(), draw.sample_weight.tolist(), strict=True))
+    assert weight == pytest.approx({0: 2 * 30.5 / 3, 2: 2 * 9.5 / 3})
+
+
 def test_cover_weights_sum_up_to_the_batch_when_every_class_is_covered():
     draw = chosen("camel", make_window(size=30, class_count=3), 10)
 
@@ -153,6 +207,35 @@ def test_importance_sampling_draws_a_sample_in_proportion_to_its_norm():
         count[chosen("is", window, 1, seed).index] += 1
 
     assert ((count / repetitions - share).abs() <= 5 * (share * (1 - share) / repetitions).sqrt()).all()
+
+
+@pytest.mark.parametrize("is_sure", [False, True])
+def test_importance_sampling_draws_by_stage_weight_times_norm_and_by_stage_weight_where_all_norms_are_zero(is_sure):
+    window = make_window(size=5, skill=1e4 if is_sure else 2.0)
+    times = torch.tensor([1.0, 2.0, 4.0, 1.0, 8.0], dtype=torch.float64)
+    size = times * (1 if is_sure else window.gradient.norm(dim=1))
+    assert is_sure == (float(window.gradient.norm()) == 0)
+    share, repetitions = size / size.sum(), 1500
+
+    count = torch.zeros(5, dtype=torch.float64)
+    for seed in range(repetitions):
+        draw = make_selector("is").select(
+            window.candidates(stage_weight=times), window.scores, 1, torch.Generator().manual_seed(seed)
+        )
+        count[draw.index] += 1
+        assert draw.sample_weight.item() == pytest.approx(float(times[draw.index] / (5 * share[draw.index])))
+
+    assert ((count / repetitions - share).abs() <= 5 * (share * (1 - share) / repetitions).sqrt()).all()
+
+
+def test_importance_sampling_tempers_its_weights_as_it_is_told():
+    window = make_window(size=30)
+    selector, plain = make_selector("is", weight_exponent=0.5), make_selector("is")
+
+    draw = selector.select(window.candidates(), window.scores, 6, torch.Generator().manual_seed(1))
+
+    unbiased = plain.select(window.candidates(), window.scores, 6, torch.Generator().manual_seed(1)).sample_weight
+    torch.testing.assert_close(draw.sample_weight / draw.sample_weight[0], (unbiased / unbiased[0]).sqrt())
 
 
 def test_importance_sampling_has_the_variance_of_its_closed_form():

@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 
 import pytest
@@ -38,6 +39,17 @@ def taught(coarse, rounds=30):
     for seed in range(rounds):
         label, feature = arrivals(60, seed)
         coarse.learn(label, feature, feature.norm(dim=1), even(60))
+    return coarse
+
+
+def surprised(coarse, rounds=60):
+    """The same filter after rounds in which what the exit finds surprising is what is important."""
+    for seed in range(rounds):
+        label, feature = arrivals(60, seed)
+        wrong = label.roll(1)
+        right = torch.nn.functional.one_hot(label, CLASSES).float()
+        coarse.learn(label, feature, torch.ones(60), right)
+        coarse.learn(wrong, feature, 1 + 5 * (wrong != label).float(), right)
     return coarse
 
 
@@ -142,14 +154,7 @@ def test_an_untrained_predictor_decides_as_the_stratified_rule_does():
 
 def test_a_trained_predictor_keeps_samples_of_larger_importance():
     label, feature = arrivals(400, seed=77)
-    learned = coarse_filter("predicted", capacity=100)
-    for seed in range(60):
-        label_seen, feature_seen = arrivals(60, seed)
-        label_wrong = label_seen.roll(1)  # what the exit finds surprising is what is called important
-        is_wrong = label_wrong != label_seen
-        right = torch.nn.functional.one_hot(label_seen, CLASSES).float()
-        learned.learn(label_seen, feature_seen, torch.ones(60), right)
-        learned.learn(label_wrong, feature_seen, 1 + 5 * is_wrong.float(), right)
+    learned = surprised(coarse_filter("predicted", capacity=100))
     mislabelled = label.roll(1)
     offer_all(learned, mislabelled, feature)
     kept = list(learned.cut().key)
@@ -224,6 +229,70 @@ def test_a_restored_filter_goes_on_as_the_uninterrupted_one(rule):
         assert one.stage_weight.tolist() == other.stage_weight.tolist()
         first.learn(label[part], feature[part], feature[part].norm(dim=1), even(50))
         successor.learn(label[part], feature[part], feature[part].norm(dim=1), even(50))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("capacity", [3, 12])
+def test_a_restored_window_goes_on_as_the_uninterrupted_one_under_other_keys(rule, capacity):
+    # Capacity 3 is less than the classes. The window goes through JSON, as in a checkpoint.
+    label, feature = arrivals(90)
+    first = taught(coarse_filter(rule, capacity), rounds=3)
+    gone = set(offer_all(first, label[:50], feature[:50]))
+    plain = json.loads(json.dumps(first.window()))
+    key_of = {key: 1000 - key for key in range(50) if key not in gone}
+    successor = taught(coarse_filter(rule, capacity, seed=99), rounds=3)
+    successor.restore(first.state())
+
+    successor.restore_window(plain, key_of)
+
+    keys = range(2000, 2040)
+    turned_away = first.offer(keys, label[50:], feature[50:])
+    assert successor.offer(keys, label[50:], feature[50:]) == [key_of.get(key, key) for key in turned_away]
+    one, other = first.cut(), successor.cut()
+    assert other.key == tuple(key_of.get(key, key) for key in one.key)
+    for name in ("label", "stage_weight", "class_count"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist()
+
+
+def test_a_window_of_another_rule_is_refused():
+    coarse = coarse_filter("stratified")
+
+    with pytest.raises(ValueError, match="filtered by the rule 'uniform'"):
+        coarse.restore_window(coarse_filter("uniform").window(), {})
+
+
+def test_only_the_rule_over_all_classes_gives_candidates_that_were_not_kept_by_class():
+    assert [rule for rule in RULES if not coarse_filter(rule).cut().by_class] == ["uniform"]
+
+
+def test_in_the_published_queue_the_older_of_equal_ones_goes_first():
+    coarse = coarse_filter("rep-div", capacity=2)
+
+    turned_away = coarse.offer([7, 5, 9, 4], torch.zeros(4, dtype=torch.int64), torch.ones(4, WIDTH))
+
+    assert turned_away == [7, 5]
+
+
+def test_a_feature_that_is_not_finite_leaves_the_sizes_of_the_others_where_they_belong():
+    # The broken one comes first: were its row left out of the sizes, each would get that of the next.
+    coarse = surprised(coarse_filter("predicted", capacity=100), rounds=20)
+    label, feature = arrivals(60)
+    feature[0, 0] = float("nan")
+    expected = coarse._early_exit.size(label[1:], feature[1:])
+    assert expected.std() > 0
+
+    coarse.offer(range(60), label, feature)
+
+    size = {item["key"]: item["size"] for item in held(coarse)}
+    assert size[0] == 1.0
+    assert [size[key] for key in range(1, 60)] == pytest.approx(expected.tolist())
+
+
+def held(coarse):
+    """Key and size of what is in the open window."""
+    for _, inside in coarse.window()["buffer"]["strata"]:
+        for _, _, key, size in inside["own"]:
+            yield {"key": key, "size": size}
 
 
 def test_a_state_is_a_copy():

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -112,6 +113,46 @@ def test_nearly_equal_gradients_give_what_exact_arithmetic_gives():
     # |h| = along + across^2 / (2 along), to second order
     expected = (64**2 * (across.square().sum(1) / (hidden @ along)).mean() * (hidden @ along).mean()) ** 0.5
     assert importance == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_scores_in_single_precision_are_multiplied_in_double(per_class):
+    # Float32 has seven digits, and what tells one gradient from the next may be in the eighth of their products.
+    rng = np.random.default_rng(8)
+    residual = rng.normal(size=(20, CLASSES)).astype(np.float32)
+    shape = (20, CLASSES, WIDTH) if per_class else (20, WIDTH)
+    hidden = (1 + 1e-4 * rng.normal(size=shape)).astype(np.float32)
+    rows = residual.astype(np.float64)[:, :, None] * hidden.astype(np.float64).reshape(20, -1, WIDTH)
+    flat = rows.reshape(20, -1)
+
+    gradient = LastLayerGradient(torch.from_numpy(residual), torch.from_numpy(hidden))
+
+    np.testing.assert_allclose(gradient.gram(), flat @ flat.T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gradient.norm(), np.linalg.norm(flat, axis=1), rtol=1e-12)
+
+
+def test_classes_of_equal_gradients_have_an_importance_of_zero_whatever_rounding_makes_of_it():
+    # A difference of two equal sums comes out on either side of zero, and the root of a negative one is NaN.
+    residual = torch.rand(60, 1, generator=torch.Generator().manual_seed(9), dtype=torch.float64).expand(60, 3)
+    label = torch.arange(60) % 20
+    alike = residual[label]
+
+    importance = class_importance(LastLayerGradient(alike, torch.full((60, 7), 0.1, dtype=torch.float64)), label, 20)
+
+    assert ((importance >= 0) & (importance < 1e-6)).all()
+
+
+def test_scores_of_some_rows_are_all_of_these_rows():
+    hidden, label = batch()
+    residual = residual_of(hidden[:, :CLASSES], label)
+    scores = Scores(LastLayerGradient(residual, hidden), residual[:, 0], residual.softmax(1), input=hidden)
+    row = torch.tensor([4, 1])
+
+    part = scores.take(row)
+
+    pairs = [(part.gradient.residual, residual), (part.gradient.hidden, hidden), (part.loss, residual[:, 0])]
+    for taken, whole in [*pairs, (part.probability, residual.softmax(1)), (part.input, hidden)]:
+        assert taken.tolist() == [whole[4].tolist(), whole[1].tolist()]
 
 
 def test_neither_sampling_nor_classes_ever_add_variance():

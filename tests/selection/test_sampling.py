@@ -1,5 +1,6 @@
 import itertools
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -107,6 +108,19 @@ def test_strata_draw_what_they_are_given_and_rows_keep_their_probability():
 
     for frequency, p in zip((count / repetitions).tolist(), design.probability, strict=True):
         assert abs(frequency - p) <= 5 * math.sqrt(p * (1 - p) / repetitions)  # one in a million by chance
+
+
+@pytest.mark.parametrize("stratum", [(0, 0, 1, 1), (1, 1, 0, 0)])
+def test_strata_are_drawn_independently_of_each_other(stratum):
+    design = Design(stratum, (0.5,) * 4)
+    generator = torch.Generator().manual_seed(4)
+    repetitions = 2000
+
+    together = Counter(tuple(sorted(draw_rows(design, [0, 1, 2, 3], generator).tolist())) for _ in range(repetitions))
+
+    assert set(together) == {(0, 2), (0, 3), (1, 2), (1, 3)}
+    for count in together.values():  # a quarter each, within five standard deviations
+        assert abs(count / repetitions - 1 / 4) <= 5 * math.sqrt(3 / 16 / repetitions)
 
 
 def test_a_list_ordered_by_group_is_stratified_by_group():

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import math
 from itertools import permutations
 
@@ -13,6 +14,7 @@ from tests.selection.streams import (
     mean_squared_error,
     window_of,
 )
+from titand.selection.baselines import ISSelector
 from titand.selection.candidates import CandidateSet
 from titand.selection.importance import LastLayerGradient, Scores
 from titand.selection.selector import CISSelector, UniformSelector, class_design, make_selector
@@ -48,7 +50,10 @@ def test_the_weights_of_cis_undo_the_bias_of_its_draw_exactly(batch_size, seed):
 
 @pytest.mark.parametrize("batch_size", [3, 10])
 @pytest.mark.parametrize(("rule", "capacity"), [("", 0), ("stratified", 12), ("stratified", 4), ("uniform", 12)])
-@pytest.mark.parametrize("selector", [CISSelector(), UniformSelector(), UniformSelector(by_class=True)])
+@pytest.mark.parametrize(
+    "selector",
+    [CISSelector(), CISSelector(least_importance=0.5), UniformSelector(), UniformSelector(by_class=True), ISSelector()],
+)
 def test_both_stages_together_are_unbiased(selector, rule, capacity, batch_size):
     # Five classes: fewer draws than classes, and fewer slots than classes, are among the cases.
     window = make_window()
@@ -144,6 +149,34 @@ def test_what_dropped_rows_stood_for_is_taken_over_by_the_others():
     torch.testing.assert_close(draw.sample_weight, torch.ones(9, dtype=torch.float64))
 
 
+def test_the_others_take_it_over_in_equal_parts_and_stay_what_they_were():
+    window = make_window(size=6, class_count=3)
+    times = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], dtype=torch.float64)
+    whole = dataclasses.replace(window.candidates(stage_weight=times), key=(10, 11, 12, 13, 14, 15), by_class=False)
+
+    part = whole.take(torch.tensor([5, 2, 0]))
+
+    assert part.key == (15, 12, 10)
+    assert part.label.tolist() == window.label[[5, 2, 0]].tolist()
+    assert part.stage_weight.tolist() == pytest.approx([12.6, 6.3, 2.1])  # 21 in all, as before
+    assert part.window_size == whole.window_size == 6
+    assert not part.by_class
+
+
+def test_rows_that_are_dropped_leave_the_gain_of_the_others():
+    window = make_window(size=30)
+    scores = copy.deepcopy(window.scores)
+    scores.loss[3] = float("nan")
+    rest = torch.tensor([row for row in range(30) if row != 3])
+
+    draw = CISSelector().select(window.candidates(), scores, 5, torch.Generator())
+
+    alone = CISSelector().select(window.candidates().take(rest), window.scores.take(rest), 5, torch.Generator())
+    assert draw.variance_ratio == alone.variance_ratio
+    assert draw.variance_ratio is not None
+    assert draw.index.tolist() == rest[alone.index].tolist()
+
+
 def test_scores_in_half_precision_select_as_well():
     window = make_window()
     part = window.scores
@@ -171,6 +204,48 @@ def test_the_exponent_tempers_the_weights_and_leaves_the_draw_alone(exponent):
     torch.testing.assert_close(draw.sample_weight / draw.sample_weight[0], power / power[0])
     if exponent == 0:
         torch.testing.assert_close(draw.sample_weight, torch.ones(10, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("least", [0.1, 0.5, 1.0])
+def test_no_sample_weighs_more_than_the_least_importance_allows(least):
+    # One class, no row certain: u_i = a_i max(|g_i|, least mean |g|), p_i = B u_i / sum u, w_i = a_i sum u / (n u_i).
+    window = make_window(size=60, class_count=1, seed=2)
+    times = torch.rand(60, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3 + 1
+    norm = torch.linspace(0.001, 2, 60, dtype=torch.float64)
+    scores = Scores(LastLayerGradient(norm.unsqueeze(1), torch.ones(60, 1)), norm, torch.ones(60, 1))
+    bounded = torch.tensor([max(x, least * float(norm.mean())) for x in norm.tolist()], dtype=torch.float64)
+    expected = (times * bounded).sum() / (60 * bounded)
+
+    seen = set()
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        draw = CISSelector(1.0, least).select(window.candidates(stage_weight=times), scores, 5, generator)
+        torch.testing.assert_close(draw.sample_weight, expected[draw.index])
+        seen.update(draw.index.tolist())
+
+    assert min(seen) < 15, "some of the small ones are among those drawn"
+    assert expected.max() <= (times * bounded).sum() / (60 * least * norm.mean()) + 1e-12
+
+
+@pytest.mark.parametrize("least", [0.0, -0.1, 1.1, math.nan])
+def test_a_least_importance_that_bounds_nothing_or_everything_is_refused(least):
+    with pytest.raises(ValueError, match="least importance"):
+        CISSelector(least_importance=least)
+
+
+def test_a_pooled_stratum_is_drawn_in_the_proportion_of_its_classes():
+    # Two draws for six classes alike: all are pooled, and in a list ordered by class the two are half of it apart.
+    label = torch.arange(24) // 4
+    residual = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64).repeat(8, 1)
+    scores = Scores(LastLayerGradient(residual, torch.ones(24, 1)), residual[:, 0], residual.abs())
+    window = Window(label, scores, 6)
+    candidates = window.candidates()
+    assert len(set(design(window, 2).stratum)) == 1
+
+    for seed in range(100):
+        draw = CISSelector().select(candidates, scores, 2, torch.Generator().manual_seed(seed))
+        first, second = sorted(label[draw.index].tolist())
+        assert second - first == 3, "half of the list apart"
 
 
 def test_uniform_selection_gives_every_arrival_the_chance_b_of_n_through_both_stages():
