@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import compare
+from benchmarks.arguments import some_of
 from benchmarks.measure import RESULTS
 
 FOLDER = Path("build/bench")
@@ -115,17 +116,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--budget", type=float, default=45.0, help="minutes of all together; each may overrun its share by one run"
     )
-    parser.add_argument("--only", type=_names, default=list(BENCHMARKS), help="these only")
+    parser.add_argument("--only", type=some_of(BENCHMARKS), default=list(BENCHMARKS), help="these only")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="is emptied first")
     return parser.parse_args(arguments)
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in BENCHMARKS:
-            raise argparse.ArgumentTypeError(f"there is no benchmark {name!r}; known: {', '.join(BENCHMARKS)}")
-    return names
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from benchmarks.arguments import some_of
 from benchmarks.measure import repeats
 from titand.demo.data import Dataset, load
 from titand.learning.evaluation import Evaluation, evaluate
@@ -223,19 +224,18 @@ def main() -> None:
     parser.add_argument("--architecture", default="mobilenet_v1")
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--variants", type=some_of(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--budget", type=float, default=60.0, help="minutes after which no further seed is begun")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = load(options.data)
     quarter, half = options.rounds // 4, options.rounds // 2
-    variants = options.variants.split(",")
     title = f"{options.architecture}, {data.name}, at most {options.seeds} seeds"
     print(f"| {title} | {quarter} | {half} | {options.rounds} | fresh | worst loss | CPU s |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for variant in variants:
+    for variant in options.variants:
         start = time.process_time()
-        seeds = repeats(options.seeds, options.budget / len(variants))
+        seeds = repeats(options.seeds, options.budget / len(options.variants))
         arms = [run(data, options.architecture, variant, seed, options.rounds) for seed in seeds]
         cells = [spread([arm.accuracy[i] for arm, _ in arms]) for i in range(3)]
         cells += [spread([fresh for _, fresh in arms]), f"{max(max(arm.loss) for arm, _ in arms):.3g}"]

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks import measure
+from benchmarks.arguments import some_of
 from benchmarks.measure import summary
 from benchmarks.models import MODELS, config_of
 from titand.learning import scoring
@@ -29,14 +30,13 @@ ARRIVALS, CANDIDATES = 32, 30
 def main() -> None:
     """Run and publish."""
     parser = measure.parser(__doc__)
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--models", type=some_of(MODELS), default=list(MODELS))
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(1)
     result = {}
-    names = options.models.split(",")
-    for name in names:
-        result[name] = _measure(name, options.repeats, options.budget / len(names))
+    for name in options.models:
+        result[name] = _measure(name, options.repeats, options.budget / len(options.models))
         print(name, {key: value["median"] for key, value in result[name].items()}, flush=True)
     measure.publish("filter_cost", options.folder, result)
 

@@ -76,6 +76,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def machine_name() -> str:
+    """Return the machine in one line."""
+    facts = machine()
+    return f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}"
+
+
 def revision() -> str:
     """Return the commit that was measured."""
     return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()

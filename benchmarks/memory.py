@@ -20,6 +20,7 @@ import numpy as np
 
 import titan
 from benchmarks import measure
+from benchmarks.arguments import some_of
 from benchmarks.measure import memory_megabytes
 from benchmarks.models import MODELS, config_of, random_samples
 from benchmarks.service import running
@@ -49,12 +50,11 @@ print(kinds["anon"] + kinds["shared"])
 def main() -> None:
     """Run and publish."""
     parser = measure.parser(__doc__)
-    parser.add_argument("--models", default="mlp,mobilenet_v1")
+    parser.add_argument("--models", type=some_of(MODELS), default=["mlp", "mobilenet_v1"])
     parser.add_argument("--rounds", type=int, default=60)
     options = parser.parse_args()
     result: dict[str, Any] = {}
-    names = options.models.split(",")
-    for name in (names[number] for number in measure.repeats(len(names), options.budget)):
+    for name in (options.models[number] for number in measure.repeats(len(options.models), options.budget)):
         bare = _bare(name, options.rounds)
         by_process = _service(name, options.rounds)
         whole = sum(sum(kinds.values()) for kinds in by_process.values())

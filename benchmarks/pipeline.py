@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks import measure
+from benchmarks.arguments import some_of
 from benchmarks.measure import summary
 from benchmarks.models import MODELS, config_of, random_samples
 from benchmarks.service import pin
@@ -47,15 +48,14 @@ CLOCK = SystemClock()
 def main() -> None:
     """Run and publish."""
     parser = measure.parser(__doc__)
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--models", type=some_of(MODELS), default=list(MODELS))
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     result: dict[str, Any] = {}
-    names = options.models.split(",")
-    for name in names:
+    for name in options.models:
         alone, together, stranger, handover, select = [], [], [], [], []
-        for _ in measure.repeats(options.pairs, options.budget / len(names)):
+        for _ in measure.repeats(options.pairs, options.budget / len(options.models)):
             alone.append(_alone(name, options.seconds))
             stranger.append(_beside_a_stranger(name, options.seconds))
             round_seconds, stages, selector = _together(name, options.seconds)

@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import tables as pages
-from benchmarks.measure import machine, revision
+from benchmarks.arguments import some_of
+from benchmarks.measure import machine_name, revision
 from benchmarks.paper import check, costs, report, stability, store
 from benchmarks.paper.jobs import results
 from benchmarks.paper.methods import METHODS
@@ -73,7 +74,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     verbs = parser.add_subparsers(dest="verb", required=True)
     running = verbs.add_parser("run")
     running.add_argument("--task", choices=TASKS, default="digits")
-    running.add_argument("--methods", type=_methods, default=["rs", "titan"])
+    running.add_argument("--methods", type=some_of(METHODS), default=["rs", "titan"])
     running.add_argument("--lrs", type=_numbers, default=[0.05])
     running.add_argument("--seeds", type=int, default=5)
     running.add_argument("--first-seed", type=int, default=0)
@@ -150,20 +151,6 @@ def grid(options: argparse.Namespace) -> Iterator[Settings]:
             full=options.full,
             evaluate_every=options.every,
         )
-
-
-def machine_name() -> str:
-    """Return the machine in one line."""
-    facts = machine()
-    return f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}"
-
-
-def _methods(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in METHODS:
-            raise argparse.ArgumentTypeError(f"there is no method {name!r}; known: {', '.join(METHODS)}")
-    return names
 
 
 def _numbers(text: str) -> list[float]:

@@ -15,12 +15,13 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from benchmarks.measure import machine, revision
+from benchmarks.arguments import some_of
+from benchmarks.measure import machine_name, revision
 from benchmarks.paper.tasks import TASKS
 from benchmarks.variance import check, report, store
 from benchmarks.variance.error import relative_error
@@ -42,9 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.verb == "check":
         return min(1, check.measure_some(options.folder, options.seed, options.budget))
     command = "python -m benchmarks.variance " + " ".join(arguments if arguments is not None else sys.argv[1:])
-    facts = machine()
-    place = f"{facts['processor']}, {facts['cores']} cores, Python {facts['python']}"
-    origin = {"command": command, "revision": revision(), "machine": place}
+    origin = {"command": command, "revision": revision(), "machine": machine_name()}
     deadline = time.monotonic() + 60 * options.budget
     missing = set()
     for seed, task in itertools.product(range(options.seeds), options.data):
@@ -100,8 +99,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run")
-    run.add_argument("--data", type=_one_of({**SHORT, **TASKS}), default=["digits"])
-    run.add_argument("--methods", type=_one_of(METHODS), default=list(METHODS))
+    run.add_argument("--data", type=some_of({**SHORT, **TASKS}), default=["digits"])
+    run.add_argument("--methods", type=some_of(METHODS), default=list(METHODS))
     run.add_argument("--stages", type=_integers, default=[0, 100, 1000, 6000], help="rounds of training by RS")
     run.add_argument("--batch", type=_integers, default=[10])
     run.add_argument("--candidates", type=_integers, default=[30])
@@ -125,17 +124,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _integers(text: str) -> list[int]:
     return [int(each) for each in text.split(",")]
-
-
-def _one_of(known: Collection[str]) -> Callable[[str], list[str]]:
-    def parsed(text: str) -> list[str]:
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"there is no {name!r}; known: {', '.join(known)}")
-        return names
-
-    return parsed
 
 
 if __name__ == "__main__":
