@@ -40,8 +40,9 @@ def start(tmp_path):
 
     yield _start
     for process in started:
-        if process.poll() is None:
-            process.kill()
+        if process.poll() is None:  # the test failed; the daemon would outlive a demo that is killed
+            for each in (process, *psutil.Process(process.pid).children(recursive=True)):
+                each.kill()
         process.wait()
         process.stdout.close()
     assert [each.info["pid"] for each in psutil.process_iter(["pid", "cmdline"]) if belongs(each, tmp_path)] == []
