@@ -81,9 +81,13 @@ def test_after_the_end_of_all_processes_every_acknowledged_sample_is_back_once(f
             assert stream.push(batch_of(first, [0, 1, 2, 0, 1])).acknowledged_sequence == first + 4
         front.process.kill()
     after = house_in(folder)
-    with front_process(after), after.stubs() as stubs:
+    with front_process(after) as front, after.stubs() as stubs:
         assert Conversation(stubs, "camera").opened.acknowledged_sequence == 15
         assert waiting(after) == list(range(1, 16))
+        front.process.kill()
+    with front_process(after), after.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 15
+        eventually(lambda: durability(stubs).log_replayed_count == 15)  # another front does not forget
         assert [after.arena.label[slot] for slot in after.arena.slots_in(FILLED)] == [0, 1, 2, 0, 1] * 3
         assert (counts(after).pushed, counts(after).buffered, counts(after).lost) == (15, 15, 0)
     again = house_in(folder)
@@ -104,8 +108,9 @@ def test_what_a_checkpoint_has_is_not_put_back_and_what_it_has_not_is(folder):
         stream.push(batch_of(21, [9]))  # refused at the door
     after = house_in(folder)
     restore_image(after.arena, image, 0)
-    with after.front(), after.stubs() as stubs:
+    with after.front() as front, after.stubs() as stubs:
         assert Conversation(stubs, "camera").opened.acknowledged_sequence == 21
+        assert front._keeping.to_plain()["replayed_count"] == 10
         assert waiting(after) == list(range(5, 21))
         ledger = counts(after)
         assert (ledger.pushed, ledger.selected, ledger.buffered, ledger.rejected, ledger.lost) == (21, 4, 16, 1, 0)

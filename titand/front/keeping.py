@@ -92,7 +92,7 @@ class Keeping:
 
     def to_plain(self) -> dict[str, Any]:
         """Return what the board says."""
-        return self._samples.to_plain()
+        return {**self._samples.to_plain(), "replayed_count": self._ledger.replayed_count}
 
     def health(self) -> list[dict[str, Any]]:
         """Return what people should know."""
@@ -103,6 +103,7 @@ class Keeping:
         return items
 
     def _replay(self) -> None:
+        before = self._ledger.replayed_count
         for delay_seconds in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
             try:
                 if not self._read():
@@ -114,8 +115,8 @@ class Keeping:
                 return
         self._unreadable = None
         self._settle()
-        if self._samples.replayed_count:
-            self._log.info("samples are back from the log", count=self._samples.replayed_count)
+        if count := self._ledger.replayed_count - before:
+            self._log.info("samples are back from the log", count=count)
         self._replayed.set()
 
     def _read(self) -> bool:
@@ -154,8 +155,6 @@ class Keeping:
                 self._waits_for_room = True
                 if self._stopping.wait(ROOM_SECONDS):
                     return False
-            if sequence > known:
-                self._samples.replayed_count += record.sample_count
         return True
 
     def _settle(self) -> None:

@@ -64,7 +64,6 @@ class SampleLog:
         self._since_ns = self._tried_ns = 0
         self._flushes = self._bytes = 0  # of rings that are gone
         self._daily, self._counted_bytes = DailyBytes(clock), 0
-        self.replayed_count = 0
         self._set_aside: list[dict[str, Any]] = []
 
     # ---- starting
@@ -188,7 +187,6 @@ class SampleLog:
             "covered_sequence": self._covered(),
             "flush_count": self._flushes + sum(each.flush_count for each in rings),
             "written_today_bytes": self._written_today(),
-            "replayed_count": self.replayed_count,
             "keeps_samples": ring is not None and trouble is None,
             "is_checkpoint_urgent": trouble is not None and ring is not None,
             "is_checkpoint_wanted": ring is not None and used > WANTED_SHARE * ring.capacity_bytes,

@@ -24,6 +24,7 @@ PUSHED, SHED, REJECTED, ACCEPTED, LOST = 0, 1, 2, 3, 4  # and TRANSACTIONS, 5
 ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10, EXPIRED: 11}
 ORPHAN_LABELS = 12
 LOGGED = 13  # sequence of the newest change that was written to the log of samples
+REPLAYED = 14  # samples that came back out of the log since the daemon started
 
 
 @dataclass(frozen=True)

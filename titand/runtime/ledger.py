@@ -26,6 +26,7 @@ from titand.runtime.counters import (
     ORPHAN_LABELS,
     PUSHED,
     REJECTED,
+    REPLAYED,
     SHED,
     LedgerCounts,
     counts_of,
@@ -220,6 +221,11 @@ class Ledger:
     def logged(self) -> int:
         """Sequence of the newest record of the log that is part of this arena."""
         return int(self._arena.counters[LOGGED])
+
+    @property
+    def replayed_count(self) -> int:
+        """Samples that came back out of the log since the daemon started, whichever front put them back."""
+        return int(self._arena.counters[REPLAYED])
 
     def begin_replay(self, corrections: Mapping[int, int]) -> None:
         """Take the labels that came, or were corrected, after their samples were written down, by number."""

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Mapping
 
 from titand.runtime.arena import CANDIDATE, FILLED, FREE, HELD_OUT, PENDING_LABEL, SELECTED, Arena
-from titand.runtime.counters import ACCEPTED, LOGGED, LOST, ORPHAN_LABELS, PUSHED, REJECTED, SHED
+from titand.runtime.counters import ACCEPTED, LOGGED, LOST, ORPHAN_LABELS, PUSHED, REJECTED, REPLAYED, SHED
 from titand.runtime.journal import Journal
 from titand.runtime.log_records import ADMITTED, LABELLED, LogRecord
 from titand.runtime.pending import PendingLabels
@@ -100,6 +100,7 @@ class Replay:
         counters = list(self._arena.counters)
         counters[PUSHED] += count
         counters[ACCEPTED] += count
+        counters[REPLAYED] += count
         state = FILLED if record.kind == ADMITTED else PENDING_LABEL
         self._journal.commit(counters, runs, state, -1, StreamPosition())
         if state == PENDING_LABEL:

@@ -29,8 +29,8 @@ class Durability:
         checkpoint_time: when the newest checkpoint was written; None before the first.
         daily_budget_bytes: that checkpoints may write a day.
         log_size_bytes: of the log of samples; 0 without one.
-        log_flush_count: since the start.
-        log_replayed_count: samples that came back out of the log at the start.
+        log_flush_count: since the front was started.
+        log_replayed_count: samples that came back out of the log when the daemon was started.
     """
 
     keeps_samples: bool
