@@ -32,17 +32,23 @@ def walk(optimizer, first, last):
         optimizer.step(gradients(step), rate=0.1 / (1 + step))
 
 
+def walk_torchs(optimizer, last):
+    """The same walk, by torch."""
+    (group,) = optimizer.param_groups
+    for step in range(last):
+        group["lr"] = 0.1 / (1 + step)
+        for parameter, gradient in zip(group["params"], gradients(step), strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+
 @pytest.mark.parametrize("options", SGD_OPTIONS, ids=str)
 def test_sgd_takes_torchs_steps(options):
     ours, theirs = parameters(), parameters()
     reference = torch.optim.SGD(theirs.values(), lr=1.0, **options)
 
     walk(build_optimizer("sgd", ours, **options), 0, 20)
-    for step in range(20):
-        reference.param_groups[0]["lr"] = 0.1 / (1 + step)
-        for parameter, gradient in zip(theirs.values(), gradients(step), strict=True):
-            parameter.grad = gradient
-        reference.step()
+    walk_torchs(reference, 20)
 
     for name in SHAPES:
         torch.testing.assert_close(ours[name], theirs[name])
@@ -55,11 +61,7 @@ def test_zero_filled_state_is_torchs_own_beginning(name):
     reference = kind(theirs.values(), lr=1.0)
 
     walk(build_optimizer(name, ours), 0, 5)
-    for step in range(5):
-        reference.param_groups[0]["lr"] = 0.1 / (1 + step)
-        for parameter, gradient in zip(theirs.values(), gradients(step), strict=True):
-            parameter.grad = gradient
-        reference.step()
+    walk_torchs(reference, 5)
 
     for parameter in SHAPES:
         torch.testing.assert_close(ours[parameter], theirs[parameter])
