@@ -27,11 +27,21 @@ def ledger_of(stubs):
 
 
 def label(stubs, numbers, labels):
-    """Label samples; return the outcomes by name."""
-    answer = stubs.samples.LabelSamples(LabelSamplesRequest(numbers=numbers, labels=labels), timeout=SECONDS)
-    assert len(answer.outcomes) == len(numbers)
+    """Label samples, asking again as long as a front that has just started refuses; return the outcomes by name."""
+    outcomes = []
+
+    def is_answered():
+        try:
+            request = LabelSamplesRequest(numbers=numbers, labels=labels)
+            outcomes.append(stubs.samples.LabelSamples(request, timeout=SECONDS).outcomes)
+        except grpc.RpcError as error:
+            assert info_of(error).reason == "REPLAYING"
+        return outcomes
+
+    eventually(is_answered)
+    assert len(outcomes[0]) == len(numbers)
     name = LabelSamplesResponse.Outcome.Name
-    return [name(outcome).removeprefix("OUTCOME_") for outcome in answer.outcomes]
+    return [name(outcome).removeprefix("OUTCOME_") for outcome in outcomes[0]]
 
 
 def fate_of(stubs, number):
