@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clocks import HandClock
 from tests.front.house import SECONDS, Conversation, House, batch_of, config_in
 from tests.front.process import front_process
 from tests.storage.disk import names
@@ -122,19 +123,6 @@ def test_another_state_folders_page_is_not_believed(folder):
     with after.front(), after.stubs() as stubs:
         stubs.training.GetTraining(GetTrainingRequest(), timeout=SECONDS)
         assert (counts(after).pushed, counts(after).lost) == (0, 0)
-
-
-class HandClock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1
-
-    def monotonic_ns(self) -> int:
-        return self.now
-
-    def wall_ns(self) -> int:
-        return self.now
 
 
 @pytest.mark.parametrize("per_second", [0.1, 1, 50, 20_000])

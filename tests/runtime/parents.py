@@ -13,26 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.clocks import HandClock
 from titand.runtime.channels import Channel, ChannelClosed, channel_pair
 from titand.runtime.children import Child, fork, is_stuck, kill
 from titand.runtime.descriptors import Descriptors, create_text, read_text
 from titand.runtime.waiting import readable
 
 SECONDS = 60.0
-
-
-class HandClock:
-    """A clock that the scenario moves."""
-
-    now = 0
-
-    def monotonic_ns(self) -> int:
-        """See `titand.clock.Clock`."""
-        return self.now
-
-    def wall_ns(self) -> int:
-        """See `titand.clock.Clock`."""
-        return self.now
 
 
 def obey(descriptors: Descriptors) -> int:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.clocks import HandClock
 from titand.clock import SystemClock
 from titand.runtime.boards import BOARD_BYTES, BOARDS, Boards, Memory, create_boards, create_memory
 
@@ -18,19 +19,6 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-
-
-class HandClock:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000
-
-    def monotonic_ns(self) -> int:
-        return self.now
-
-    def wall_ns(self) -> int:
-        return self.now
 
 
 class PowerCut(BaseException):
@@ -62,7 +50,7 @@ class Overtaken(mmap.mmap):
 
 
 def test_what_was_written_is_read_through_another_view():
-    descriptor, clock = create_boards(), HandClock()
+    descriptor, clock = create_boards(), HandClock(1_000)
     writer, reader = Boards(descriptor, clock), Boards(descriptor, clock)
 
     @settings(max_examples=40)
@@ -78,7 +66,7 @@ def test_what_was_written_is_read_through_another_view():
 
 
 def test_the_newest_report_wins():
-    boards = Boards(create_boards(), HandClock())
+    boards = Boards(create_boards(), HandClock(1_000))
     for number in range(5):
         boards.write("front", {"number": number, "padding": "x" * (100 * number % 7)})
         assert boards.read("front").content["number"] == number
@@ -87,7 +75,7 @@ def test_the_newest_report_wins():
 @settings(max_examples=50)
 @given(st.integers(0, 200), st.text(max_size=50), st.text(max_size=150))
 def test_a_writer_that_dies_half_way_leaves_its_last_report(bytes_stored, before, after):
-    descriptor, clock = create_boards(), HandClock()
+    descriptor, clock = create_boards(), HandClock(1_000)
     writer = Boards(descriptor, clock)
     writer.write("wishes", {"note": before})
     writer._memory = Dying(descriptor, len(BOARDS) * BOARD_BYTES)
@@ -105,7 +93,7 @@ def test_a_writer_that_dies_half_way_leaves_its_last_report(bytes_stored, before
 
 
 def test_a_reader_that_is_overtaken_twice_looks_again():
-    descriptor, clock = create_boards(), HandClock()
+    descriptor, clock = create_boards(), HandClock(1_000)
     writer, reader = Boards(descriptor, clock), Boards(descriptor, clock)
     writer.write("trainer", {"number": 100})
     reader._memory = Overtaken(descriptor, len(BOARDS) * BOARD_BYTES)
@@ -144,7 +132,7 @@ def test_a_reader_never_sees_half_a_report():
 
 
 def test_a_report_too_large_is_refused_and_changes_nothing():
-    boards = Boards(create_boards(), HandClock())
+    boards = Boards(create_boards(), HandClock(1_000))
     boards.write("telemetry", {"small": 1})
     with pytest.raises(ValueError, match="does not fit the telemetry board"):
         boards.write("telemetry", {"large": "x" * BOARD_BYTES})
@@ -152,7 +140,7 @@ def test_a_report_too_large_is_refused_and_changes_nothing():
 
 
 def test_the_largest_report_does_not_touch_its_neighbours():
-    boards = Boards(create_boards(), HandClock())
+    boards = Boards(create_boards(), HandClock(1_000))
     for board in BOARDS:
         boards.write(board, {"of": board})
     room = BOARD_BYTES // 2 - 100
@@ -165,7 +153,7 @@ def test_the_largest_report_does_not_touch_its_neighbours():
 
 
 def test_silence_is_counted_from_the_last_sign_of_life():
-    clock = HandClock()
+    clock = HandClock(1_000)
     boards = Boards(create_boards(), clock)
     assert boards.silence_ns("trainer") is None
     boards.write("trainer", {})
@@ -179,7 +167,7 @@ def test_silence_is_counted_from_the_last_sign_of_life():
 
 
 def test_a_dead_writer_leaves_its_word_and_no_sign_of_life():
-    boards = Boards(create_boards(), HandClock())
+    boards = Boards(create_boards(), HandClock(1_000))
     boards.write("trainer", {"round": 7})
     boards.end("trainer")
     assert boards.read("trainer").content == {"round": 7}
@@ -187,7 +175,7 @@ def test_a_dead_writer_leaves_its_word_and_no_sign_of_life():
 
 
 def test_a_cleared_board_says_nothing_until_the_next_report():
-    boards = Boards(create_boards(), HandClock())
+    boards = Boards(create_boards(), HandClock(1_000))
     for number in range(2):
         boards.write("front", {"number": number})
     boards.clear("front")

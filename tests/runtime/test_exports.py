@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.clocks import HandClock
 from titand.clock import SystemClock
 from titand.errors import InvalidRequest
 from titand.runtime.exports import Exports
@@ -21,18 +22,6 @@ PROGRAMS = {
     "dead": "import os; os.kill(os.getpid(), 9)",
     "slow": "import signal; signal.pause()",
 }
-
-
-class HandClock:
-    """A clock that the test moves."""
-
-    now = 0
-
-    def monotonic_ns(self) -> int:
-        return self.now
-
-    def wall_ns(self) -> int:
-        return self.now
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from titand.runtime.arena import EXPIRED, PENDING_LABEL, Arena, ArenaLayout, create_arena
+from tests.arenas import new_arena
+from titand.runtime.arena import EXPIRED, PENDING_LABEL, Arena
 from titand.runtime.pending import PendingLabels
 
 SECOND = 10**9
@@ -34,12 +35,8 @@ def waiting_in(arena: Arena, clocks: Clocks, count: int, capacity: int = 10) -> 
     return pending
 
 
-def new_arena() -> Arena:
-    return Arena(create_arena(ArenaLayout(8, 1)))
-
-
 def test_a_label_is_waited_for_as_long_as_patience_lasts_and_no_longer():
-    clocks, arena = Clocks(), new_arena()
+    clocks, arena = Clocks(), new_arena(8, 1)
     pending = waiting_in(arena, clocks, 2)
     clocks.pass_by(60)
     assert pending.expire(60.0) == 0
@@ -52,7 +49,7 @@ def test_a_label_is_waited_for_as_long_as_patience_lasts_and_no_longer():
 
 def test_setting_the_time_of_day_ends_no_wait_and_prolongs_none():
     for jump in (-(10**18), 10**17):
-        clocks, arena = Clocks(), new_arena()
+        clocks, arena = Clocks(), new_arena(8, 1)
         pending = waiting_in(arena, clocks, 1)
         clocks.wall += jump
         clocks.pass_by(59)
@@ -62,7 +59,7 @@ def test_setting_the_time_of_day_ends_no_wait_and_prolongs_none():
 
 
 def test_a_successor_goes_on_counting_by_the_time_of_day():
-    clocks, arena = Clocks(), new_arena()
+    clocks, arena = Clocks(), new_arena(8, 1)
     waiting_in(arena, clocks, 1)
     clocks.pass_by(40)
     clocks.monotonic = 3  # the machine was started anew
@@ -74,7 +71,7 @@ def test_a_successor_goes_on_counting_by_the_time_of_day():
 
 
 def test_where_the_time_was_set_back_the_wait_begins_anew_and_does_end():
-    clocks, arena = Clocks(), new_arena()
+    clocks, arena = Clocks(), new_arena(8, 1)
     waiting_in(arena, clocks, 1)
     clocks.wall -= 10**17
     successor = PendingLabels(arena, 10, clocks)
@@ -85,7 +82,7 @@ def test_where_the_time_was_set_back_the_wait_begins_anew_and_does_end():
 
 
 def test_where_too_many_wait_the_oldest_give_way():
-    clocks, arena = Clocks(), new_arena()
+    clocks, arena = Clocks(), new_arena(8, 1)
     pending = waiting_in(arena, clocks, 5, capacity=3)
     assert pending.trim() == 2
     assert arena.slots_in(EXPIRED) == [0, 1]
@@ -94,7 +91,7 @@ def test_where_too_many_wait_the_oldest_give_way():
 
 
 def test_a_label_is_joined_once():
-    clocks, arena = Clocks(), new_arena()
+    clocks, arena = Clocks(), new_arena(8, 1)
     pending = waiting_in(arena, clocks, 2)
     assert [pending.join(2, 7), pending.join(2, 8), pending.join(3, 7)] == [True, False, False]
     assert arena.label[1] == 7

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.runtime.parents import HandClock
+from tests.clocks import HandClock
 from titand.runtime.boards import Boards, create_boards
 from titand.runtime.children import Child
 from titand.runtime.descriptors import Descriptors
@@ -42,8 +42,7 @@ def dead_but_not_gone(cleanup: ExitStack) -> int:
 
 @pytest.mark.parametrize(("name", "spared"), [("front", True), ("telemetry", True), ("selector", False)])
 def test_only_a_worker_whose_end_is_not_told_is_the_zygotes_fault(cleanup, name, spared):
-    clock = HandClock()
-    clock.now = SECOND
+    clock = HandClock(SECOND)
     descriptor = create_boards()
     cleanup.callback(os.close, descriptor)
     boards = Boards(descriptor, clock)

@@ -9,11 +9,13 @@ import os
 
 import pytest
 
+from tests.arenas import new_arena
+from tests.clocks import HandClock
 from tests.storage.disk import fail_at
 from tests.workers.pair import Plan
 from titand.config import ServiceConfig, StorageConfig
 from titand.errors import ModelError
-from titand.runtime.arena import FILLED, Arena, ArenaLayout, create_arena
+from titand.runtime.arena import FILLED
 from titand.runtime.counters import PUSHED
 from titand.runtime.image import restore_image
 from titand.runtime.ledger import Ledger
@@ -31,22 +33,6 @@ from titand.workers.checkpoints import (
 )
 
 DAY_NS = DAY_SECONDS * 1_000_000_000
-
-
-class HandClock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = DAY_NS
-
-    def monotonic_ns(self) -> int:
-        return self.now
-
-    def wall_ns(self) -> int:
-        return self.now
-
-    def wait(self, seconds: float) -> None:
-        self.now += round(seconds * 1e9)
 
 
 @pytest.fixture
@@ -82,7 +68,7 @@ def test_a_resumed_pair_goes_on_from_the_checkpoint(pair, pairs, config):
     for _ in range(5):
         pair.round()
     pair.feed(9)
-    writer = writer_of(pair, config, HandClock())
+    writer = writer_of(pair, config, HandClock(DAY_NS))
     assert writer.write(facts(config, 5, clean=True, paused=True), pair.trainer.state(), b"what it knew")
     bundle = newest(config)
     assert facts_of(bundle) == facts(config, 5, clean=True, paused=True)
@@ -128,7 +114,7 @@ def test_a_checkpoint_fits_its_own_model_and_no_other(config, change, fits):
 
 
 def test_the_next_checkpoint_waits_for_the_configured_time(pair, config):
-    clock = HandClock()
+    clock = HandClock(DAY_NS)
     writer = writer_of(pair, config, clock, least_seconds=60.0)
     assert not writer.is_due
     clock.wait(59.9)
@@ -142,7 +128,7 @@ def test_the_next_checkpoint_waits_for_the_configured_time(pair, config):
 
 
 def test_the_log_may_have_one_before_its_time_if_it_has_written_as_much(pair, config):
-    clock = HandClock()
+    clock = HandClock(DAY_NS)
     writer = writer_of(pair, config, clock)
     assert writer.is_worth(0), "the size of the first is not known yet"
     writer.write(facts(config), pair.trainer.state(), None)
@@ -157,14 +143,14 @@ def test_the_log_may_have_one_before_its_time_if_it_has_written_as_much(pair, co
 def test_checkpoints_with_the_log_on_hold_the_samples_that_wait(pair, pairs, config):
     pair.feed(9)
     for with_samples, kept in ((False, 0), (True, 9)):
-        writer = CheckpointWriter(config.checkpoint_folder, pair.arena, 10**9, 60.0, HandClock(), with_samples)
+        writer = CheckpointWriter(config.checkpoint_folder, pair.arena, 10**9, 60.0, HandClock(DAY_NS), with_samples)
         writer.write(facts(config), pair.trainer.state(), None)
         after = pairs(pair.plan)
         assert restore_image(after.front, bytes(newest(config).sections["arena"]), 0) == kept
 
 
 def test_no_more_is_written_in_a_day_than_configured(pair, config):
-    clock = HandClock()
+    clock = HandClock(DAY_NS)
     daily_bytes = 1_000_000
     writer = writer_of(pair, config, clock, least_seconds=1.0, daily_bytes=daily_bytes)
     written, size, start = 0, 0, clock.now
@@ -189,7 +175,7 @@ def refusing(monkeypatch, files):
 
 
 def test_after_a_failure_it_is_tried_ever_later_and_each_time_in_a_new_file(pair, config, monkeypatch):
-    clock = HandClock()
+    clock = HandClock(DAY_NS)
     writer = writer_of(pair, config, clock, least_seconds=60.0)
     files, pauses = [], []
     with monkeypatch.context() as patch:
@@ -217,7 +203,7 @@ def test_after_a_failure_it_is_tried_ever_later_and_each_time_in_a_new_file(pair
 
 def test_a_disk_that_keeps_failing_is_not_worn_out_by_trying(pair, config, monkeypatch):
     """What fails may have been written: no more often, in the end, than checkpoints that succeed."""
-    clock = HandClock()
+    clock = HandClock(DAY_NS)
     writer = writer_of(pair, config, clock, daily_bytes=1_000_000)
     files = []
     with monkeypatch.context() as patch:
@@ -230,7 +216,7 @@ def test_a_disk_that_keeps_failing_is_not_worn_out_by_trying(pair, config, monke
 
 
 def test_what_is_durable_is_what_the_newest_checkpoint_holds(pair, config, monkeypatch):
-    clock = HandClock()
+    clock = HandClock(DAY_NS)
     writer = writer_of(pair, config, clock)
     assert writer.durable_ns == clock.now  # nothing came before
     clock.wait(100)
@@ -248,7 +234,7 @@ def test_what_is_durable_is_what_the_newest_checkpoint_holds(pair, config, monke
 
 
 def test_the_account_of_a_day_ends_with_it(pair, config):
-    clock = HandClock()
+    clock = HandClock(DAY_NS)
     writer = writer_of(pair, config, clock)
     writer.count(100)
     clock.wait(DAY_SECONDS - 1)
@@ -260,7 +246,7 @@ def test_the_account_of_a_day_ends_with_it(pair, config):
 
 
 def test_a_disk_that_refuses_is_remembered_until_it_takes_one_again(pair, config, monkeypatch):
-    writer = writer_of(pair, config, HandClock())
+    writer = writer_of(pair, config, HandClock(DAY_NS))
     fail_at(monkeypatch, "fsync", 1, OSError(errno.ENOSPC, "No space left on device"))
     assert not writer.write(facts(config), pair.trainer.state(), None)
     assert "No space left" in str(writer.trouble)
@@ -271,7 +257,7 @@ def test_a_disk_that_refuses_is_remembered_until_it_takes_one_again(pair, config
 
 
 def test_an_arena_that_does_not_hold_still_is_trouble_and_not_the_end(pair, config):
-    writer = writer_of(pair, config, HandClock())
+    writer = writer_of(pair, config, HandClock(DAY_NS))
     pair.arena.journal[0] = 1  # its front is dead
     assert not writer.write(facts(config), pair.trainer.state(), None)
     assert writer.trouble.reason == "ARENA_NOT_STILL"
@@ -289,7 +275,7 @@ def last(pair, config, arena=None, parameters=None, selector=None, paused=False,
         selector,
         paused,
         guard or {},
-        HandClock(),
+        HandClock(DAY_NS),
     )
 
 
@@ -314,7 +300,7 @@ def test_before_there_was_a_trainer_the_newest_checkpoints_state_is_kept(pair, p
     os.close(parameters)
     bundle = newest(config)
     assert (bytes(bundle.sections["state"]), bytes(bundle.sections["selector"])) == (kept, b"known")
-    arena = Arena(create_arena(ArenaLayout(20, pair.spec.input.size_bytes)))
+    arena = new_arena(20, pair.spec.input.size_bytes)
     assert restore_image(arena, bytes(bundle.sections["arena"]), 3) == 7
 
 
