@@ -56,12 +56,18 @@ def test_a_large_common_offset_does_not_drown_the_mean():
     assert statistics.mean.item() == pytest.approx(1000.125, abs=2e-4)
 
 
-@given(st.integers(0, 1000))
-def test_diversity_is_the_mean_squared_distance_to_the_class(seed):
-    (batch,) = stream(seed, rounds=1, batches=1, size=9)
+def of_one_batch(seed, size):
+    """Labels, features, and the statistics of a stream that had no others."""
+    (batch,) = stream(seed, rounds=1, batches=1, size=size)
     label, feature = (torch.from_numpy(part) for part in batch[0])
     statistics = ClassStatistics(3, 5, decay=1.0)
     statistics.update(label, feature)
+    return label, feature, statistics
+
+
+@given(st.integers(0, 1000))
+def test_diversity_is_the_mean_squared_distance_to_the_class(seed):
+    label, feature, statistics = of_one_batch(seed, size=9)
 
     diversity = statistics.diversity(label, feature)
 
@@ -72,10 +78,7 @@ def test_diversity_is_the_mean_squared_distance_to_the_class(seed):
 
 @given(st.integers(0, 1000))
 def test_representativeness_and_diversity_cancel_within_a_class(seed):
-    (batch,) = stream(seed, rounds=1, batches=1, size=40)
-    label, feature = (torch.from_numpy(part) for part in batch[0])
-    statistics = ClassStatistics(3, 5, decay=1.0)
-    statistics.update(label, feature)
+    label, feature, statistics = of_one_batch(seed, size=40)
 
     score = statistics.representativeness(label, feature) + statistics.diversity(label, feature)
 

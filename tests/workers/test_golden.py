@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,11 +26,17 @@ def golden(pair, path, **changes) -> None:
     np.savez(path, **{"x": x, "label": label, **changes})
 
 
+def golden_guard(pair, folder) -> Path:
+    """Put the trainer under a guard that has a golden set; return where that is."""
+    path = folder / "golden.npz"
+    golden(pair, path)
+    pair.config = dataclasses.replace(pair.config, guard=GuardConfig(golden_set=str(path)))
+    pair.guard = guard_of(pair)
+    return path
+
+
 def test_a_golden_set_is_judged_by_the_same_test(home, tmp_path):
-    path = tmp_path / "golden.npz"
-    golden(home, path)
-    home.config = dataclasses.replace(home.config, guard=GuardConfig(golden_set=str(path)))
-    home.guard = guard_of(home)
+    path = golden_guard(home, tmp_path)
     teach(home, 30)
     best = model_of(home, home.trainer.state())
     promoted(home)
@@ -45,10 +52,7 @@ def test_a_golden_set_is_judged_by_the_same_test(home, tmp_path):
 
 def test_a_fall_on_the_golden_set_alone_fails(home, tmp_path):
     """The held-out samples have taken on the labels of the garbage; the golden set has not."""
-    path = tmp_path / "golden.npz"
-    golden(home, path)
-    home.config = dataclasses.replace(home.config, guard=GuardConfig(golden_set=str(path)))
-    home.guard = guard_of(home)
+    golden_guard(home, tmp_path)
     teach(home, 30)
     promoted(home)
     spoil(home)
