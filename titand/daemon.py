@@ -89,7 +89,9 @@ def command_line() -> argparse.ArgumentParser:
         default = os.environ.get("TITAND_CONFIG")
         command.add_argument("--config", type=Path, default=Path(default) if default else None, metavar="FILE",
                              help="TOML file; default: $TITAND_CONFIG, else none")  # fmt: skip
-    commands.add_parser("demo", help="watch the whole service at work on real data", add_help=False)
+    commands.add_parser(
+        "demo", help="watch the whole service at work on real data; --help after it shows its options", add_help=False
+    )
     return parser
 
 

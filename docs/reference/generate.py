@@ -74,7 +74,7 @@ def cli() -> Iterator[str]:
         options = [action for action in parser._actions if action.option_strings]
         yield from ("", f"## {parser.prog}", *_paragraphs(parser.description), *_paragraphs(parser.epilog))
         yield from _table(options)
-        everywhere = {name for action in options for name in action.option_strings}
+        everywhere = {action.dest for action in options}
         yield from _verbs(parser, everywhere)
 
 
@@ -85,7 +85,7 @@ def _verbs(parser: argparse.ArgumentParser, everywhere: set[str]) -> Iterator[st
             continue
         helps = {action.dest: action.help for action in group._choices_actions}
         for name, verb in group.choices.items():
-            own = [a for a in verb._actions if not everywhere & set(a.option_strings) and not _is_group(a)]
+            own = [a for a in verb._actions if a.dest not in everywhere and not _is_group(a)]
             words = " ".join([verb.prog, *(f"[{_name(a)}]" if _is_optional(a) else _name(a) for a in own)])
             yield from ("", f"### {verb.prog}", "", f"`{words}`", "", f"{_sentence(helps[name])}")
             yield from _table(own)

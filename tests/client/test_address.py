@@ -8,7 +8,8 @@ import socket
 
 import pytest
 
-from titan.address import Addresses, socket_path, why_unreachable
+from titan.address import LONGEST_PATH, Addresses, socket_path, why_unreachable
+from titan.errors import Unreachable
 
 NOBODY = 65534
 
@@ -109,3 +110,23 @@ def test_an_abstract_socket_is_knocked_at_too():
         listener.listen()
         assert why_unreachable("unix-abstract:titan-test") is None
     assert why_unreachable("unix-abstract:titan-test").reason == "CONNECTION_REFUSED"
+
+
+def test_what_is_no_socket_is_not_called_one(folder):
+    (folder / "notes.txt").write_text("")
+    for path in (folder, folder / "notes.txt"):
+        assert why_unreachable(f"unix:{path}").message == f"{path} is no socket: no daemon is behind it."
+
+
+@pytest.mark.parametrize("address", ["/" + "z" * 107, "unix:///" + "z" * 107, "unix:" + "ü" * 54])
+def test_a_path_that_no_socket_can_have_is_refused_before_anything_is_tried(address):
+    with pytest.raises(Unreachable, match="108 bytes; that of a socket has 107 at most"):
+        Addresses.given(address)
+    assert Addresses.given("/" + "z" * 90).admin == "unix:/admin.sock"
+
+
+def test_the_longest_path_that_is_let_through_is_the_longest_that_the_kernel_takes():
+    with pytest.raises(FileNotFoundError), socket.socket(socket.AF_UNIX) as door:
+        door.connect("/" + "z" * (LONGEST_PATH - 1))
+    with pytest.raises(OSError, match="too long"), socket.socket(socket.AF_UNIX) as door:
+        door.connect("/" + "z" * LONGEST_PATH)

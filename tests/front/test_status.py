@@ -51,6 +51,7 @@ def reports(trainer=None, alive=BOTH, **other):
             "lunch",
         ),
         (reports({"state": "active"}, wishes={"paused": True}), "ACTIVE", "PAUSING", "round in flight"),
+        (reports({"state": "paused"}, wishes={"paused": False, "note": ""}), "PAUSED", "RESUMING", "in a moment"),
         (
             reports({"state": "active"}, supervisor={"state": "failed", "state_reason": "X", "state_message": "Why."}),
             "FAILED",

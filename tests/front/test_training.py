@@ -91,7 +91,7 @@ def test_pause_and_resume_are_written_down_and_the_trainer_is_woken(house):
         training = training_of(admin)
         assert (training.state, "lunch" in training.state_message) == (Training.STATE_PAUSED, True)
         resumed = admin.training.ResumeTraining(ResumeTrainingRequest(), timeout=SECONDS).training
-        assert resumed.state_reason == "PAUSED_ON_REQUEST"  # until the trainer has seen it
+        assert (resumed.state, resumed.state_reason) == (Training.STATE_PAUSED, "RESUMING")  # until it has seen it
         at_work(here)
         assert training_of(admin).state_reason == "TRAINING"
         assert woken == [True, False]

@@ -84,8 +84,10 @@ def state_of(reports: Reports, round_samples: int) -> StateNow:
         return StateNow(State.STATE_STARTING, "LOADING_MODEL", "The workers load torch and the model.", since_ns)
     since_ns = trainer.get("state_since_ns", 0)
     pause = (trainer.get("guard") or {}).get("pause")
-    if trainer["state"] == "paused" and pause and not wishes.get("paused"):
-        return StateNow(State.STATE_PAUSED, pause["reason"], pause["message"], since_ns)
+    if trainer["state"] == "paused" and not wishes.get("paused"):
+        if pause:
+            return StateNow(State.STATE_PAUSED, pause["reason"], pause["message"], since_ns)
+        return StateNow(State.STATE_PAUSED, "RESUMING", "It goes on in a moment.", since_ns)
     if trainer["state"] == "paused":
         note = wishes.get("note") or "no reason was given"
         return StateNow(State.STATE_PAUSED, "PAUSED_ON_REQUEST", f"Paused on request: {note}.", since_ns)

@@ -207,6 +207,7 @@ class _TrainerLoop:
     def _do(self, message: Mapping[str, Any]) -> dict[str, Any]:
         verb = message.get("verb")
         if verb == "wake":
+            self._report(force=True)  # whoever asks looks next
             return {}
         if verb == "snapshot":
             return {"name": self._snapshot(str(message.get("note", "")), self._guard.look()).name}
@@ -216,6 +217,7 @@ class _TrainerLoop:
             return dict(done)
         if verb == "resume":
             self._guard.resume()
+            self._report(force=True)
             return {}
         raise InvalidRequest("UNKNOWN_VERB", f"The trainer does not know '{verb}'.")
 

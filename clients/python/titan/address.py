@@ -7,11 +7,13 @@ import grp
 import os
 import re
 import socket
+import stat
 from typing import NamedTuple
 
 from titan.errors import Unreachable
 
 DEFAULT_ADDRESS = "unix:/run/titand/titand.sock"
+LONGEST_PATH = 107  # bytes of the path of a Unix socket, by the kernel
 PROBE_SECONDS = 1.0  # a local socket answers in microseconds, a remote one in a round trip
 
 
@@ -23,9 +25,16 @@ class Addresses(NamedTuple):
 
     @classmethod
     def given(cls, main: str | None = None, admin: str | None = None) -> Addresses:
-        """Fill in what was not given: $TITAND_ADDRESS, the default socket, and the admin socket beside it."""
+        """Fill in what was not given: $TITAND_ADDRESS, the default socket, and the admin socket beside it.
+
+        Raises:
+            Unreachable: no socket can have such a path.
+        """
         found = main_address(main)
-        return cls(found, main_address(admin) if admin else admin_address(found))
+        addresses = cls(found, main_address(admin) if admin else admin_address(found))
+        for each in addresses:
+            _require_short(each)
+        return addresses
 
 
 def main_address(given: str | None = None) -> str:
@@ -61,6 +70,18 @@ def socket_path(address: str) -> str | None:
     if not address.startswith("unix:"):
         return None
     return address[len("unix:") :].replace("//", "", 1) if address.startswith("unix://") else address[len("unix:") :]
+
+
+def _require_short(address: str) -> None:
+    path = os.fsencode(socket_path(address) or "")
+    if len(path) > LONGEST_PATH:
+        raise Unreachable(
+            "UNAVAILABLE",
+            "NO_CONNECTION",
+            f"No connection to {address}: the path has {len(path)} bytes; that of a socket has {LONGEST_PATH} at most.",
+            "Name it from a folder nearby, with 'unix:' and a relative path.",
+            {"address": address},
+        )
 
 
 def why_unreachable(address: str, probe_seconds: float = PROBE_SECONDS) -> Unreachable | None:
@@ -121,7 +142,7 @@ def _explain(address: str, error: OSError) -> Unreachable:
             {**facts, "group": group},
         )
     if error.errno == errno.ECONNREFUSED:
-        what = f"The socket {path} is a leftover" if path else f"Nothing listens at {address}"
+        what = _leftover(path) if path else f"Nothing listens at {address}"
         return Unreachable(
             "UNAVAILABLE",
             "CONNECTION_REFUSED",
@@ -134,6 +155,11 @@ def _explain(address: str, error: OSError) -> Unreachable:
     return Unreachable(
         "UNAVAILABLE", "NO_CONNECTION", f"No connection to {address}: {error.strerror}.", "Check the address.", facts
     )
+
+
+def _leftover(path: str) -> str:
+    is_socket = stat.S_ISSOCK(os.stat(path).st_mode) if os.path.exists(path) else True
+    return f"The socket {path} is a leftover" if is_socket else f"{path} is no socket"
 
 
 def _group_of(path: str) -> str:

@@ -44,13 +44,13 @@ def sent(server):
 
 @pytest.mark.parametrize(("said", "class_id"), [("cat", 0), ("dog", 1), ("1", 1), ("10", 2)])
 def test_a_label_is_a_class_by_name_or_else_by_id(titanctl, said, class_id):
-    assert titanctl("7", said) == (0, "1 labels: 1 joined\n", "")
+    assert titanctl("7", said) == (0, "1 label: 1 joined\n", "")
     assert sent(titanctl.server) == [(7, class_id)]
 
 
 def test_a_label_that_finds_no_sample_is_told_and_exits_1(titanctl):
     code, out, _ = titanctl("6", "cat")
-    assert (code, out) == (1, "1 labels: 1 unknown\n")
+    assert (code, out) == (1, "1 label: 1 unknown\n")
     code, out, _ = titanctl("6", "cat", "--json")
     found = json.loads(out)
     assert (code, found["status"]) == (1, "degraded")

@@ -125,6 +125,11 @@ def test_a_refusal_exits_1_with_the_daemons_reason(titanctl):
         ["status", "--format", "yaml"],
         ["sample", "seven"],
         ["watch", "--json"],
+        ["watch", "--count", "-1"],
+        ["watch", "--count", "99999999999999999999"],
+        ["telemetry", "--count", "0"],
+        ["samples", "suspect", "--limit", "x"],
+        ["pause", "--note", "caf\udce9"],
         ["telemetry", "--watch", "--json"],
         ["push", "/no/such/file"],
         ["snapshots", "delete", "7"],
@@ -312,6 +317,39 @@ def test_the_program_itself_exits_with_the_code(serve):
     done = subprocess.run([*command, "dance"], capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert envelope(done.stdout)["error_code"] == "MISUSED"
+
+
+@pytest.mark.parametrize(
+    ("redirected", "status", "said"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        (">/dev/full", 1, "titanctl: standard output: No space left on device\n"),
+    ],
+)
+def test_what_cannot_be_printed_is_no_traceback(redirected, status, said):
+    command = f"{sys.executable} -m titan.cli.main explain NO_CONNECTION {redirected}"
+    done = subprocess.run(["bash", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_a_locale_that_lacks_a_letter_gets_its_number(serve):
+    server = serve()
+    message = "Paused on request: größer."
+    training = training_service_pb2.Training(state="STATE_ACTIVE", state_message=message)
+    server.answers["GetTraining"] = lambda request, context: training
+    server.answers["GetTelemetry"] = lambda request, context: telemetry_service_pb2.Telemetry()
+    environment = {**os.environ, "TITAND_ADDRESS": server.address, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "titan.cli.main", "status"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "gr\\xf6\\xdfer" in done.stdout
+
+
+@pytest.mark.parametrize("asked", [["--format=json"], ["--format", "json"], ["--format=jsonl"], ["--json"]])
+def test_misuse_is_told_in_the_format_however_that_was_asked_for(asked, capsys):
+    assert main(["dance", *asked]) == 2
+    assert envelope(capsys.readouterr().out)["error_code"] == "MISUSED"
 
 
 def test_a_reader_that_leaves_ends_the_watch_quietly(serve):

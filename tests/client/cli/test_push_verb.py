@@ -65,9 +65,10 @@ def test_what_was_not_accepted_is_told_by_reason_and_exits_1(serve, capsys, rows
         ("a.csv", ["--rate", "0"], "'0' is not a number above 0"),
         ("a.csv", ["--rate=-5"], "not a number above 0"),
         ("a.csv", ["--rate", "nan"], "not a number above 0"),
+        ("a.csv", ["--rate", "fast"], "'fast' is not a number above 0"),
         ("a.csv", ["--rate", "inf"], "not a number above 0"),
-        ("a.csv", ["--limit=-1"], "'-1' is not 1 or more"),
-        ("a.csv", ["--repeat", "0"], "'0' is not 1 or more"),
+        ("a.csv", ["--limit=-1"], "'-1' is not a whole number from 1"),
+        ("a.csv", ["--repeat", "0"], "'0' is not a whole number from 1"),
     ],
 )
 def test_what_cannot_be_pushed_is_said_before_anything_is(serve, capsys, tmp_path, name, words, said):

@@ -67,7 +67,9 @@ def _row(row: list[str], where: str) -> tuple[int, str, str]:
 
 def _summary(counts: Counter[str]) -> str:
     total = sum(counts.values())
-    return f"{total:,} labels: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in _ordered(counts))
+    return f"{total:,} label{'' if total == 1 else 's'}: " + ", ".join(
+        f"{count:,} {name.replace('_', ' ')}" for name, count in _ordered(counts)
+    )
 
 
 def _ordered(counts: Counter[str]) -> Iterable[tuple[str, int]]:

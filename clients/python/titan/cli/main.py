@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 degraded or failed, 2 misused, 3 daemon unreachable.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ def _everywhere() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line, and return the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    _make_printable()
     output = Output(_format_in(words))
     try:
         args = parser().parse_args(words)
@@ -77,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # 'titanctl watch | head'
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except UnicodeEncodeError as error:  # bytes that are no text, in what was to be sent
+        output.error("MISUSED", f"{error.object!a} is not {error.encoding} text")
+        return MISUSED
     except OSError as error:  # a file that was named cannot be read or written
         output.error("FILE_UNUSABLE", f"{error.filename or 'a file'}: {error.strerror or error}")
         return FAILED
@@ -86,8 +91,19 @@ def _format_in(words: Sequence[str]) -> str:
     """Return the format that a command line asks for which cannot be parsed."""
     if "--json" in words:
         return "json"
-    before = words[words.index("--format") + 1 :] if "--format" in words else []
-    return before[0] if before and before[0] in ("json", "jsonl") else "text"
+    asked = [each for word in words for each in word.split("=", 1)]
+    after = asked[asked.index("--format") + 1 :] if "--format" in asked else []
+    return after[0] if after and after[0] in ("json", "jsonl") else "text"
+
+
+def _make_printable() -> None:
+    """Let nothing fail for where it is printed to: a stream that is closed, or a locale that lacks a letter."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as we run
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

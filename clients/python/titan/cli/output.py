@@ -89,5 +89,10 @@ def plain(value: Any) -> Any:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, which says nothing of which file
+        raise OSError(error.errno, error.strerror, "standard output") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from titan.cli.connect import client
+from titan.cli.numbers import rate, some
 from titan.cli.output import Misused, Output
 from titan.cli.words import count
 
@@ -37,22 +37,10 @@ def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="WHERE", help="IDX: the other file; .npz: array (y); .csv: column (label)")
     parser.add_argument("--samples", metavar="NAME", default="x", help=".npz: the array of samples (x)")
     parser.add_argument("--as", dest="as_type", metavar="TYPE", help="round values to this type, which the model takes")
-    parser.add_argument("--rate", type=_rate, metavar="R", help="at most R samples a second")
-    parser.add_argument("--repeat", type=_count, default=1, metavar="N", help="push everything N times")
-    parser.add_argument("--limit", type=_count, metavar="N", help="stop after N samples")
+    parser.add_argument("--rate", type=rate, metavar="R", help="at most R samples a second")
+    parser.add_argument("--repeat", type=some, default=1, metavar="N", help="push everything N times")
+    parser.add_argument("--limit", type=some, metavar="N", help="stop after N samples")
     parser.set_defaults(run=_run)
-
-
-def _rate(text: str) -> float:
-    if not 0 < (rate := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
-    return rate
-
-
-def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not 1 or more")
-    return number
 
 
 def _run(args: argparse.Namespace, output: Output) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from titan.cli.connect import client
+from titan.cli.numbers import some
 from titan.cli.output import Output
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
     suspecting = actions.add_parser(
         "suspect", parents=[everywhere], help="list samples whose labels look wrong, the most suspicious first"
     )
-    suspecting.add_argument("--limit", type=int, default=0, metavar="N", help="at most N (default: all that are kept)")
+    suspecting.add_argument("--limit", type=some, default=0, metavar="N", help="at most N (default: all that are kept)")
     suspecting.set_defaults(run=_run)
 
 

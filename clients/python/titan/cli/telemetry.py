@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from titan.cli.connect import client
+from titan.cli.numbers import some
 from titan.cli.output import Misused, Output
 from titan.cli.words import UNKNOWN, count, ratio, size
 
@@ -21,13 +22,13 @@ def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
     """Add the verb to the command line."""
     parser = verbs.add_parser("telemetry", parents=[everywhere], help="show power, load, memory and temperatures")
     parser.add_argument("--watch", action="store_true", help="go on with each new reading")
-    parser.add_argument("--count", type=int, metavar="N", help="with --watch: end after N readings")
+    parser.add_argument("--count", type=some, metavar="N", help="end after N readings (implies --watch)")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace, output: Output) -> int:
     with client(args) as titan:
-        if not args.watch:
+        if not (args.watch or args.count):
             reading = titan.telemetry()
             return output.result(reading, lambda: "\n".join(description(reading)))
         if output.format == "json":

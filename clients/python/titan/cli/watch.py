@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from titan.cli.connect import client
+from titan.cli.numbers import some
 from titan.cli.output import Misused, Output
 from titan.cli.words import UNKNOWN, count, decimal, seconds
 from titan.errors import TitanError, Unreachable
@@ -23,7 +24,7 @@ RETRY_SECONDS = 0.5
 def add(verbs: Any, everywhere: argparse.ArgumentParser) -> None:
     """Add the verb to the command line."""
     parser = verbs.add_parser("watch", parents=[everywhere], help="print a line for each round")
-    parser.add_argument("--count", type=int, metavar="N", help="end after N lines (default: go on)")
+    parser.add_argument("--count", type=some, metavar="N", help="end after N lines (default: go on)")
     parser.set_defaults(run=_run)
 
 

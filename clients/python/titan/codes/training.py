@@ -32,6 +32,13 @@ CODES = (
         "Nothing.",
     ),
     Code(
+        "RESUMING",
+        "info",
+        "The training is to go on, and the trainer has not begun yet.",
+        "Goes on in a moment.",
+        "Nothing.",
+    ),
+    Code(
         "LOADING_MODEL",
         "info",
         "The daemon has just started; torch and the model are being loaded.",
