@@ -2,9 +2,13 @@
 
 import pytest
 
-from tests.front.house import House, config_in
-from titand.clock import SystemClock
-from titand.runtime.ledger import Ledger
+from tests.front.house import House, config_in, counts
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    """An empty folder whose name is short enough for a socket."""
+    return tmp_path_factory.mktemp("f")
 
 
 @pytest.fixture
@@ -19,4 +23,4 @@ def house(tmp_path):
 
     yield build
     for each in houses:
-        assert Ledger(each.arena, each.filled, SystemClock()).counts().is_balanced
+        assert counts(each).is_balanced

@@ -35,6 +35,8 @@ from titand.front.server import Front, FrontResources
 from titand.runtime.arena import FILLED, Arena, ArenaLayout, create_arena
 from titand.runtime.boards import Boards, create_boards
 from titand.runtime.channels import Asker, Channel, ChannelClosed, channel_pair, plain_error
+from titand.runtime.counters import LedgerCounts
+from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
 
 SECONDS = 10.0  # no test waits longer for anything
@@ -200,6 +202,11 @@ class Conversation:
         """Close our side, and return the remaining answers."""
         self.send(None)
         return [each.acknowledgement for each in self.call]
+
+
+def counts(house: House) -> LedgerCounts:
+    """Return what its ledger says, as a successor of the front would read it."""
+    return Ledger(house.arena, house.filled, SystemClock()).counts()
 
 
 def batch_of(first_sequence: int, labels: list[int], **other: Any) -> SampleBatch:

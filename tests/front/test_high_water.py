@@ -5,21 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.clocks import HandClock
-from tests.front.house import SECONDS, Conversation, House, batch_of, config_in
+from tests.front.house import SECONDS, Conversation, House, batch_of, config_in, counts
 from tests.front.process import front_process
 from tests.storage.disk import names
 from titan.v1.training_service_pb2 import GetTrainingRequest
-from titand.clock import SystemClock
 from titand.front.high_water import LEAST_STEP, HighWater
 from titand.runtime.arena import TRAINED
 from titand.runtime.image import image_of, restore_image
-from titand.runtime.ledger import Ledger
 from titand.runtime.log import Log
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path
 
 
 def house_in(folder, image: bytes | None = None) -> House:
@@ -28,10 +21,6 @@ def house_in(folder, image: bytes | None = None) -> House:
     if image is not None:
         restore_image(house.arena, image, 0)
     return house
-
-
-def counts(house: House):
-    return Ledger(house.arena, house.filled, SystemClock()).counts()
 
 
 def health(front) -> dict[str, str]:
