@@ -8,7 +8,8 @@ from tests.selection.outcomes import outcomes
 from titand.selection.candidate_buffer import CandidateBuffer
 
 chances = st.floats(0, 1, exclude_max=True)
-arrivals = st.lists(st.tuples(st.integers(0, 4), st.floats(0.1, 10), chances), min_size=1, max_size=80)
+arrival = st.tuples(st.integers(0, 4), st.floats(0.1, 10), chances)
+arrivals, many_arrivals = st.lists(arrival, min_size=1, max_size=80), st.lists(arrival, min_size=30, max_size=80)
 
 
 def fill(buffer, arrivals):
@@ -41,6 +42,26 @@ def test_with_a_slot_for_each_the_total_of_every_stratum_is_exact(arrivals, capa
         kept[stratum] += item.adjusted_size
 
     assert kept == pytest.approx(arrived)
+
+
+@given(many_arrivals, many_arrivals, st.integers(1, 8))
+def test_what_goes_is_of_the_stratum_most_above_its_share_and_never_its_last(first, second, capacity):
+    buffer = CandidateBuffer(capacity)
+    for window in (first, second):  # the second knows nothing of the first
+        arrived, kept = Counter(), Counter()
+        for key, (stratum, size, chance) in enumerate(window):
+            buffer.put(key, stratum, size)
+            arrived[stratum] += size
+            kept[stratum] += 1
+            if not buffer.is_full:
+                continue
+            total = sum(arrived.values())
+            excess = {y: count - capacity * arrived[y] / total for y, count in kept.items() if count > 1}
+            gone = window[buffer.shed(chance)][0]
+            if excess:
+                assert excess[gone] == pytest.approx(max(excess.values()), abs=1e-9)
+            kept[gone] -= 1
+        buffer.clear()
 
 
 @given(st.permutations([0] * 40 + [1] * 25 + [2] * 10), st.integers(8, 30))

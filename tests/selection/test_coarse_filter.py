@@ -239,13 +239,13 @@ def test_a_restored_window_goes_on_as_the_uninterrupted_one_under_other_keys(rul
     first = taught(coarse_filter(rule, capacity), rounds=3)
     gone = set(offer_all(first, label[:50], feature[:50]))
     plain = json.loads(json.dumps(first.window()))
-    key_of = {key: 1000 - key for key in range(50) if key not in gone}
+    key_of = {key: 1000 + key for key in range(50) if key not in gone}
     successor = taught(coarse_filter(rule, capacity, seed=99), rounds=3)
     successor.restore(first.state())
 
     successor.restore_window(plain, key_of)
 
-    keys = range(2000, 2040)
+    keys = range(100, 140)
     turned_away = first.offer(keys, label[50:], feature[50:])
     assert successor.offer(keys, label[50:], feature[50:]) == [key_of.get(key, key) for key in turned_away]
     one, other = first.cut(), successor.cut()

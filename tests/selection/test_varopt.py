@@ -150,6 +150,25 @@ def test_the_last_item_is_never_dropped():
         reservoir_of([1.0]).drop(0.5)
 
 
+@pytest.mark.parametrize("u", [0.0, 0.3, 0.6, 0.9])
+def test_a_restored_reservoir_drops_as_the_uninterrupted_one_whatever_its_keys_are_now(u):
+    # Of equal sizes the older ones come first in the list that chance picks from, also where their keys are larger now.
+    first = reservoir_of([1.0, 1.0, 5.0, 1.0])
+    first.drop(0.5)
+    first.put(4, 1.0)
+    successor = VarOptReservoir()
+    key_of = {item.key: 1000 + item.key for item in first}
+    successor.restore(first.to_plain(), key_of)
+
+    for key in (5, 6):
+        first.put(key, 1.0)
+        successor.put(key, 1.0)
+    for _ in range(4):
+        dropped = first.drop(u)
+        assert successor.drop(u) == key_of.get(dropped, dropped)
+    assert adjusted(successor) == {key_of.get(key, key): q for key, q in adjusted(first).items()}
+
+
 def test_the_chance_at_its_upper_end_still_drops_one():
     for size in ([1.0] * 7, [0.1, 0.7, 0.3], [3.0, 3.0, 1e-3]):
         reservoir = reservoir_of(size)

@@ -2,7 +2,34 @@
 
 They are defined on a whole window: let the coarse filter keep all of it to compare as published. Behind a
 filter, sums over the window become sums with the stage weights a_i, which are 1 for a whole window. Ties are
-broken at random. Weights are 1 unless a method has its own.
+broken at random. Weights are 1 unless a method has its own. Shapes are those of `Selector.select`.
+
+Example:
+    Four samples of two classes: the first is learned, the second is in doubt, the third is taken for the other class.
+
+    >>> from titand.selection.importance import LastLayerGradient
+    >>> label = torch.tensor([0, 0, 1, 1])
+    >>> probability = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]])
+    >>> loss = -probability[torch.arange(4), label].log()
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [3.0, 0.0]])
+    >>> gradient = LastLayerGradient(probability - torch.nn.functional.one_hot(label), x)
+    >>> candidates = CandidateSet((7, 8, 9, 10), label, torch.ones(4, dtype=torch.float64), torch.tensor([2, 2]))
+    >>> for method in (low_loss, high_loss, uncertain, high_importance, online_coreset, camel):
+    ...     draw = method(candidates, Scores(gradient, loss, probability, input=x), 1, torch.Generator())
+    ...     print(method.__name__, draw.index.tolist(), draw.sample_weight.tolist())
+    low_loss [0] [1.0]
+    high_loss [2] [1.0]
+    uncertain [1] [1.0]
+    high_importance [2] [1.0]
+    online_coreset [2] [1.0]
+    camel [1] [0.5]
+    >>> [round(size, 3) for size in gradient.norm().tolist()]  # what IS draws in proportion to
+    [0.141, 0.566, 1.6, 1.273]
+    >>> scores = Scores(gradient, loss, probability)
+    >>> draw = ISSelector().select(candidates, scores, 1, torch.Generator().manual_seed(1))
+    >>> chance = gradient.norm() / gradient.norm().sum()
+    >>> torch.allclose(draw.sample_weight, 1 / (4 * chance[draw.index]))
+    True
 """
 
 from __future__ import annotations
@@ -20,7 +47,12 @@ from titand.selection.sampling import Draw, check_exponent, temper
 
 @dataclass(frozen=True)
 class ScoredSelector:
-    """A selector that is a function of the candidates and their scores."""
+    """A selector that is a function of the candidates and their scores.
+
+    Example:
+        >>> ScoredSelector(high_loss).needs_scores
+        True
+    """
 
     choose: Choice
 
@@ -39,6 +71,12 @@ class ScoredSelector:
 def entropy(probability: Tensor) -> Tensor:
     """Return the predictive entropy -sum_c p_c log p_c of each row, in nats: large where the model is unsure.
 
+    Args:
+        probability: [K, C] softmax.
+
+    References:
+        C. Shannon, Bell Syst. Tech. J. 27 (1948) 379-423.
+
     Example:
         >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]])).tolist()
         [0.6931471824645996, 0.0]
@@ -48,12 +86,20 @@ def entropy(probability: Tensor) -> Tensor:
 
 
 def low_loss(candidates: CandidateSet, scores: Scores, batch_size: int, generator: torch.Generator) -> Draw:
-    """Choose the smallest losses (LL): what is learned already."""
+    """Choose the smallest losses (LL): what is learned already.
+
+    References:
+        V. Shah, X. Wu, S. Sanghavi, AISTATS 2020, arXiv:2001.03316.
+    """
     return _plain(top(-scores.loss, batch_size, generator))
 
 
 def high_loss(candidates: CandidateSet, scores: Scores, batch_size: int, generator: torch.Generator) -> Draw:
-    """Choose the largest losses (HL): what is not learned yet, or wrongly labelled."""
+    """Choose the largest losses (HL): what is not learned yet, or wrongly labelled.
+
+    References:
+        I. Loshchilov, F. Hutter, Online batch selection for faster training of neural networks, arXiv:1511.06343.
+    """
     return _plain(top(scores.loss, batch_size, generator))
 
 
@@ -67,7 +113,11 @@ def uncertain(candidates: CandidateSet, scores: Scores, batch_size: int, generat
 
 
 def high_importance(candidates: CandidateSet, scores: Scores, batch_size: int, generator: torch.Generator) -> Draw:
-    """Choose the largest last-layer gradients."""
+    """Choose the largest last-layer gradients.
+
+    References:
+        M. Paul, S. Ganguli, G. Dziugaite, NeurIPS 2021, arXiv:2107.07075: the norm as a score, there over all layers.
+    """
     return _plain(top(scores.gradient.norm(), batch_size, generator))
 
 
@@ -89,6 +139,20 @@ def ocs_score(gram: Tensor, stage_weight: Tensor) -> Tensor:
         score_i = cos(g_i, mean g) - mean_{j != i} cos(g_i, g_j)
 
     The cosine with a zero gradient counts as zero.
+
+    Args:
+        gram: [K, K] float64, <g_i, g_j>.
+        stage_weight: [K] float64, a_i.
+
+    References:
+        J. Yoon et al., ICLR 2022, section 4.
+
+    Example:
+        Two that agree, and one across: it is less like the mean, and less like the others.
+
+        >>> g = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+        >>> [round(score, 4) for score in ocs_score(g @ g.T, torch.ones(3, dtype=torch.float64)).tolist()]
+        [0.3944, 0.3944, 0.4472]
     """
     norm = gram.diagonal().clamp(min=0).sqrt()
     inverse = torch.where(norm > 0, 1 / norm, 0)
@@ -131,6 +195,17 @@ def cover(distance: Tensor, candidates: CandidateSet, batch_size: int, generator
         candidates: K of them.
         batch_size: B.
         generator: breaks ties.
+
+    References:
+        Y. Li et al., SIGMOD 2022. G. Nemhauser, L. Wolsey, M. Fisher, Math. Program. 14 (1978) 265-294: the bound.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0], [3.0], [20.0]], dtype=torch.float64)
+        >>> label, ones = torch.zeros(5, dtype=torch.int64), torch.ones(5, dtype=torch.float64)
+        >>> window = CandidateSet((0, 1, 2, 3, 4), label, ones, torch.tensor([5]))
+        >>> draw = cover(torch.cdist(x, x), window, 2, torch.Generator())
+        >>> draw.index.tolist(), draw.sample_weight.tolist()
+        ([2, 4], [1.6, 0.4])
     """
     label, mass = candidates.label, candidates.stage_weight
     furthest = distance.max()
@@ -192,7 +267,12 @@ class ISSelector:
 
 
 def top(score: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return the rows of the `count` largest scores, best first, ties in random order: int64."""
+    """Return the rows of the `count` largest scores, best first, ties in random order: int64.
+
+    Example:
+        >>> top(torch.tensor([0.5, 2.0, 1.0]), 2, torch.Generator()).tolist()
+        [1, 2]
+    """
     shuffled = torch.randperm(len(score), generator=generator)
     order = score.cpu()[shuffled].argsort(descending=True, stable=True)
     return shuffled[order[:count]]

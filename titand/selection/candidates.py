@@ -18,6 +18,16 @@ class CandidateSet:
             sum_i a_i f_i over the candidates estimates the sum of any f over the window without bias.
         class_count: [C] int64, arrivals of each class in the window, n_y.
         by_class: whether the coarse filter sampled each class apart, and so kept its total.
+
+    Example:
+        >>> import torch
+        >>> weight = torch.tensor([1.0, 3.0], dtype=torch.float64)
+        >>> candidates = CandidateSet((5, 9), torch.tensor([0, 1]), weight, torch.tensor([1, 3]))
+        >>> candidates.window_size
+        4
+        >>> rest = candidates.take(torch.tensor([1]))
+        >>> rest.key, rest.stage_weight.tolist()
+        ((9,), [4.0])
     """
 
     key: tuple[int, ...]

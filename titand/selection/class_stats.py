@@ -23,6 +23,23 @@ class ClassStatistics:
         weight: [C] float64, samples seen, faded.
         mean: [C, F] float32, mu_y.
         mean_square: [C] float64, q_y.
+
+    References:
+        C. Gong et al., arXiv:2505.16563: representativeness and diversity.
+
+    Example:
+        Both scores differ from sample to sample, their sum is the variance of the class.
+
+        >>> statistics = ClassStatistics(class_count=1, feature_size=2, decay=1.0)
+        >>> label, feature = torch.tensor([0, 0, 0]), torch.tensor([[0.0, 0.0], [1.0, 1.0], [5.0, 2.0]])
+        >>> statistics.update(label, feature)
+        >>> statistics.mean.tolist(), round(statistics.mean_square.item(), 4)
+        ([[2.0, 1.0]], 10.3333)
+        >>> rep, div = statistics.representativeness(label, feature), statistics.diversity(label, feature)
+        >>> rep.tolist(), [round(each, 4) for each in div.tolist()]
+        ([-5.0, -1.0, -10.0], [10.3333, 6.3333, 15.3333])
+        >>> [round(each, 4) for each in (rep + div).tolist()]
+        [5.3333, 5.3333, 5.3333]
     """
 
     def __init__(

@@ -53,6 +53,17 @@ class ControlArm:
         weight: [C, D] last layer to start both from, bias as the last column.
         horizon_rounds: rounds that the difference covers.
         generator: of the random batches, on the CPU.
+
+    Example:
+        Of two samples only one is ever selected. The control, which sees both, gets ahead.
+
+        >>> arm = ControlArm(torch.zeros(2, 2), horizon_rounds=40, generator=torch.Generator().manual_seed(0))
+        >>> hidden, label = torch.eye(2), torch.tensor([0, 1])
+        >>> for _ in range(40):
+        ...     one = Draw(torch.tensor([0]), torch.ones(1, dtype=torch.float64))
+        ...     arm.compare(hidden, label, torch.ones(2, dtype=torch.float64), one, rate=0.5)
+        >>> arm.gain().mean < 0
+        True
     """
 
     def __init__(self, weight: Tensor, horizon_rounds: int, generator: torch.Generator) -> None:

@@ -27,6 +27,24 @@ def choose_among_finite(
 ) -> Draw:
     """Let `choose` choose among the rows with finite scores; the others are reported as dropped.
 
+    Args:
+        choose: sees finite scores only, and at least one row of them.
+        candidates: K of them.
+        scores: of the same rows.
+        batch_size: B, >= 1.
+        generator: of all chance in it, on the CPU.
+
+    Example:
+        >>> from titand.selection.baselines import high_loss
+        >>> from titand.selection.importance import LastLayerGradient
+        >>> loss = torch.tensor([1.0, float("nan"), 2.0])
+        >>> scores = Scores(LastLayerGradient(torch.ones(3, 1), torch.ones(3, 1)), loss, torch.ones(3, 1))
+        >>> label, ones = torch.tensor([0, 0, 0]), torch.ones(3, dtype=torch.float64)
+        >>> candidates = CandidateSet((0, 1, 2), label, ones, torch.tensor([3]))
+        >>> draw = choose_among_finite(high_loss, candidates, scores, 2, torch.Generator())
+        >>> draw.index.tolist(), draw.dropped.tolist()
+        ([2, 0], [1])
+
     Raises:
         ValueError: no scores, scores of other rows than the candidates', or a batch of less than one.
     """

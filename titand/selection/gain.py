@@ -4,6 +4,29 @@ All quantities are mean squared errors of the estimated gradient sum of the wind
 samples, taken in the last layer. They need the inner products of the candidates' gradients and nothing else.
 What is ignored: the noise of these estimates themselves (they come from the candidates they judge), and that
 a systematic draw from a list ordered by class is better still than the formula for a list in random order.
+
+Example:
+    Three gradients on a line, one draw. Drawn uniformly, 3 g is off by (-3, -3, 6) from the sum; drawn in proportion
+    to the norm, g_i / p_i is the sum whatever is drawn.
+
+    >>> from titand.selection.sampling import design_of
+    >>> g = torch.tensor([[1.0], [1.0], [4.0]], dtype=torch.float64)
+    >>> whole, gram = torch.ones(3, dtype=torch.float64), g @ g.T
+    >>> round(uniform_variance(gram, whole, window_size=3, batch_size=1, added=0.0), 9)
+    18.0
+    >>> draw_variance(gram, whole, design_of([1.0, 1.0, 1.0], [0, 0, 0], [1]))
+    18.0
+    >>> draw_variance(gram, whole, design_of([1.0, 1.0, 4.0], [0, 0, 0], [1]))
+    0.0
+
+    A filter that kept the last two of four, each for two arrivals, has added 2^2 (1 - 1/2) |4 - 1|^2 / 2 2 = 18.
+
+    >>> stage_variance(gram[1:, 1:], torch.full((2,), 2.0, dtype=torch.float64), torch.zeros(2, dtype=torch.int64))
+    18.0
+    >>> label = torch.tensor([0, 0, 0])
+    >>> candidates = CandidateSet((0, 1, 2), label, whole, torch.tensor([3]))
+    >>> round(variance_ratio(candidates, design_of([2.0, 2.0, 4.0], [0, 0, 0], [1]), gram, 1), 6)
+    4.5
 """
 
 from __future__ import annotations
@@ -100,6 +123,16 @@ def uniform_variance(gram: Tensor, stage_weight: Tensor, window_size: float, bat
 
     with both expectations over the window estimated from the candidates by their stage weights; |E g|^2 is
     corrected by `added`, the `stage_variance`, by which its estimate is too large on average.
+
+    Args:
+        gram: [K, K] float64, <g_i, g_j>.
+        stage_weight: [K] float64, a_i.
+        window_size: n.
+        batch_size: B.
+        added: the `stage_variance` of the same candidates.
+
+    References:
+        W. G. Cochran, Sampling Techniques, 3rd ed., Wiley 1977, chapter 2.
     """
     n = window_size
     if n <= 1 or batch_size >= n:

@@ -69,6 +69,12 @@ class Scores:
         loss: [K] cross-entropy with the true label, in nats.
         probability: [K, C] softmax.
         input: [K, ...] the model's inputs, for what compares samples by these; None if not at hand.
+
+    Example:
+        >>> gradient = LastLayerGradient(torch.tensor([[0.1], [float("nan")]]), torch.ones(2, 1))
+        >>> scores = Scores(gradient, loss=torch.ones(2), probability=torch.ones(2, 1))
+        >>> scores.finite().tolist()
+        [True, False]
     """
 
     gradient: LastLayerGradient

@@ -38,6 +38,16 @@ class Payoff:
     Args:
         horizon_rounds: rounds that a verdict takes; 0 never lets it rest.
         rest_rounds: rounds until it is tried again.
+
+    Example:
+        >>> payoff = Payoff(horizon_rounds=2, rest_rounds=1)
+        >>> harmful = Interval(mean=-0.2, margin=0.1, rounds=40)
+        >>> payoff.after_round(harmful, None), payoff.after_round(harmful, None)
+        (False, True)
+        >>> payoff.mode.value, payoff.reason.message
+        ('resting', 'Random batches taught a last layer more: gain -0.2 +-0.1 nats over 40 rounds.')
+        >>> payoff.after_round(None, None), payoff.reason.code
+        (True, 'TRYING_AGAIN')
     """
 
     def __init__(self, horizon_rounds: int, rest_rounds: int) -> None:

@@ -46,6 +46,9 @@ def inclusion_probability(size: Sequence[float], count: int) -> list[float]:
         size: each finite and >= 0.
         count: items to draw, >= 0.
 
+    References:
+        C.-E. Saerndal, B. Swensson, J. Wretman, Model Assisted Survey Sampling, Springer 1992, section 3.6.
+
     Example:
         >>> inclusion_probability([6.0, 1.0, 1.0], count=2)
         [1.0, 0.5, 0.5]
@@ -122,6 +125,11 @@ class Design:
 def design_of(size: Sequence[float], stratum: Sequence[int], draws: Sequence[int]) -> Design:
     """Return the design that draws `draws[h]` rows of each stratum h in proportion to size.
 
+    Args:
+        size: of K rows, each finite and >= 0.
+        stratum: [K], from 0 to H - 1.
+        draws: [H], no more than the stratum has rows.
+
     Example:
         >>> design_of([3.0, 1.0, 5.0], stratum=[0, 0, 1], draws=[1, 1]).probability
         (0.75, 0.25, 1.0)
@@ -146,6 +154,17 @@ def draw_rows(design: Design, group: Sequence[int], generator: torch.Generator) 
 
     Returns:
         [B] int64 rows.
+
+    References:
+        W. G. Madow, Ann. Math. Stat. 20 (1949) 333-354.
+
+    Example:
+        Two of six, ordered by group: one of each, whatever the chance.
+
+        >>> design = design_of([1.0] * 6, stratum=[0] * 6, draws=[2])
+        >>> row = draw_rows(design, group=[1, 0, 1, 0, 1, 0], generator=torch.Generator())
+        >>> (row % 2).sort().values.tolist()
+        [0, 1]
     """
     shuffled: list[int] = torch.randperm(len(group), generator=generator).tolist()
     lists: dict[int, list[int]] = {}
@@ -162,6 +181,10 @@ def draw_rows(design: Design, group: Sequence[int], generator: torch.Generator) 
 def temper(weight: Tensor, exponent: float) -> Tensor:
     """Return weight^exponent, scaled to the mean (mean weight)^exponent.
 
+    Args:
+        weight: [B] float64, each > 0.
+        exponent: beta in [0, 1]; 1 leaves the weights as they are, 0 makes each of them 1.
+
     Example:
         >>> temper(torch.tensor([4.0, 1.0, 1.0]), 0.5).tolist()  # mean sqrt(2)
         [2.1213202476501465, 1.0606601238250732, 1.0606601238250732]
@@ -171,6 +194,12 @@ def temper(weight: Tensor, exponent: float) -> Tensor:
 
 
 def check_exponent(exponent: float) -> None:
-    """Raise ValueError unless the exponent of sample weights is in [0, 1]."""
+    """Raise ValueError unless the exponent of sample weights is in [0, 1].
+
+    Example:
+        >>> check_exponent(1.5)
+        Traceback (most recent call last):
+        ValueError: weight exponent: expected a number in [0, 1], got 1.5
+    """
     if not 0 <= exponent <= 1:
         raise ValueError(f"weight exponent: expected a number in [0, 1], got {exponent}")

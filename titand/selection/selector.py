@@ -69,6 +69,25 @@ class CISSelector:
 
     References:
         C. Gong et al., arXiv:2505.16563. J. Neyman, J. R. Stat. Soc. 97 (1934) 558-625.
+
+    Example:
+        The gradients of class 0 agree, those of class 1 cancel: one draw says all of the first, and four candidates
+        of it weigh 1 + 1 = 2 arrivals out of four.
+
+        >>> from titand.selection.importance import LastLayerGradient
+        >>> g = torch.tensor([[1.0], [1.0], [1.0], [-1.0]])
+        >>> gradient = LastLayerGradient(g, torch.ones(4, 1))
+        >>> scores = Scores(gradient, torch.ones(4), torch.ones(4, 2) / 2)
+        >>> label, ones = torch.tensor([0, 0, 1, 1]), torch.ones(4, dtype=torch.float64)
+        >>> candidates = CandidateSet((0, 1, 2, 3), label, ones, torch.tensor([2, 2]))
+        >>> draw = CISSelector().select(candidates, scores, 3, torch.Generator())
+        >>> label[draw.index].sort().values.tolist(), draw.sample_weight.sort().values.tolist()
+        ([0, 1, 1], [0.75, 0.75, 1.5])
+        >>> design = class_design(candidates, gradient.gram(), 3)
+        >>> design.probability
+        (0.5, 0.5, 1.0, 1.0)
+        >>> unbiased_weight(candidates, design, torch.tensor([0, 2, 3])).tolist()  # 3 a_i / (4 p_i)
+        [1.5, 0.75, 0.75]
     """
 
     weight_exponent: float = 1.0
@@ -110,6 +129,13 @@ class UniformSelector:
     Args:
         by_class: order the list by class, so that the batch has the class shares of the window
             (class-stratified random selection).
+
+    Example:
+        >>> label, ones = torch.tensor([0, 1, 0, 0, 1, 0]), torch.ones(6, dtype=torch.float64)
+        >>> candidates = CandidateSet(tuple(range(6)), label, ones, torch.tensor([4, 2]))
+        >>> draw = UniformSelector(by_class=True).select(candidates, None, 3, torch.Generator())
+        >>> label[draw.index].tolist(), [round(weight, 9) for weight in draw.sample_weight.tolist()]
+        ([0, 0, 1], [1.0, 1.0, 1.0])
     """
 
     by_class: bool = False
@@ -163,7 +189,16 @@ def class_design(
 
 
 def unbiased_weight(candidates: CandidateSet, design: Design, row: Tensor) -> Tensor:
-    """Return w_i = B a_i / (n p_i) of the drawn rows: [B] float64."""
+    """Return w_i = B a_i / (n p_i) of the drawn rows: [B] float64.
+
+    Args:
+        candidates: K of them.
+        design: the chances of each.
+        row: [B] int64, those that were drawn.
+
+    References:
+        D. Horvitz, D. Thompson, J. Am. Stat. Assoc. 47 (1952) 663-685.
+    """
     probability = torch.tensor(design.probability, dtype=torch.float64)[row]
     return len(row) * candidates.stage_weight[row] / (candidates.window_size * probability)
 

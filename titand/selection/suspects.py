@@ -71,6 +71,18 @@ class Suspects:
     References:
         High loss as a sign of a wrong label: E. Arazo et al., ICML 2019, arXiv:1904.11238. Confidence by class: C.
         Northcutt, L. Jiang, I. Chuang, J. Artif. Intell. Res. 70 (2021), arXiv:1911.00068.
+
+    Example:
+        Two classes around -3 and 3; the last of these samples lies among those of the other label.
+
+        >>> hidden = torch.tensor([[-3.5], [-3.0], [-2.5], [2.5], [3.0], [3.5]])
+        >>> probability = torch.softmax(torch.cat([-hidden, hidden], dim=1), dim=1)
+        >>> suspects = Suspects(class_count=2)
+        >>> for _ in range(10):
+        ...     suspects.learn(torch.tensor([0, 0, 0, 1, 1, 1]), hidden, probability)
+        >>> suspects.look(range(1, 7), torch.tensor([0, 0, 0, 1, 1, 0]), hidden, probability)
+        >>> [(suspect.number, suspect.label, suspect.likeliest) for suspect in suspects.listed()]
+        [(6, 0, 1)]
     """
 
     def __init__(self, class_count: int, capacity: int = KEPT) -> None:

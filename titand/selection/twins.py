@@ -28,6 +28,12 @@ def sketch(x: Tensor, sign: Tensor) -> Tensor:
 
     References:
         M. Charikar, K. Chen, M. Farach-Colton, ICALP 2002 (count sketch), with neighbours for hash buckets.
+
+    Example:
+        >>> sign = torch.ones(128)
+        >>> sign[1] = -1
+        >>> sketch(torch.ones(1, 128), sign)[0, :3].tolist()  # of two neighbours each
+        [0.0, 2.0, 2.0]
     """
     flat = x.flatten(1) * sign
     padded = torch.nn.functional.pad(flat, (0, -flat.shape[1] % SKETCH))
@@ -42,6 +48,13 @@ class Twins:
 
     Args:
         generator: of the signs.
+
+    Example:
+        >>> twins = Twins(torch.Generator().manual_seed(0))
+        >>> x = torch.randn(20, 8, generator=torch.Generator().manual_seed(1))
+        >>> x[19] = x[3]
+        >>> [(suspect.number, suspect.twin) for suspect in twins.look(range(1, 21), [0] * 20, x)]
+        [(20, 4)]
     """
 
     def __init__(self, generator: torch.Generator) -> None:
