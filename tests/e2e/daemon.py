@@ -101,6 +101,14 @@ class Daemon:
         self.signal(signal.SIGTERM)
         return self.ended()
 
+    def kill_all(self) -> None:
+        """Kill every process of it, the supervisor first, and see them gone."""
+        family = self.family()
+        self.signal(signal.SIGKILL)
+        self.ended()
+        _, alive = psutil.wait_procs(family[1:], SECONDS)
+        assert not alive, "they outlive their parent"
+
     def signal(self, number: int) -> None:
         """Send a signal to the supervisor."""
         assert self.process is not None

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import random
-import signal
 
-import psutil
 import pytest
 
-from tests.e2e.daemon import SECONDS, check_books
+from tests.e2e.daemon import check_books
 
 SMALL_LOG = {"ingest.durable": True, "ingest.log_bytes": 1 << 18, "ingest.max_message_bytes": 1 << 16}
-
-
-def kill_all(daemon) -> None:
-    """Kill every process of it, the supervisor first, and see them gone."""
-    family = daemon.family()
-    daemon.signal(signal.SIGKILL)
-    daemon.ended()
-    _, alive = psutil.wait_procs(family[1:], SECONDS)
-    assert not alive, "they outlive their parent"
 
 
 def survive_kills(daemon, producers, kills: int, seed: int) -> None:
@@ -31,7 +20,7 @@ def survive_kills(daemon, producers, kills: int, seed: int) -> None:
         wanted = taken + chance.choice((1, 200, 2000))
         seen = daemon.until(lambda training, wanted=wanted: training.sample_ledger.pushed_count >= wanted)
         taken = seen.sample_ledger.pushed_count
-        kill_all(daemon)
+        daemon.kill_all()
         daemon.start()
     daemon.until(lambda training: training.round_count > 5)
     totals = producer.finish()
@@ -59,7 +48,7 @@ def test_without_the_log_what_is_lost_is_counted_to_the_sample(daemons):
     daemon = daemons().start()
     totals = daemon.push(700)
     daemon.until(lambda training: training.round_count > 0)
-    kill_all(daemon)
+    daemon.kill_all()
     daemon.start()
     training = daemon.until(lambda training: training.state in ("waiting", "active"))
     check_books(training, totals, lost=700)

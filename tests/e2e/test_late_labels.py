@@ -10,7 +10,6 @@ import pytest
 
 import titan
 from tests.e2e.daemon import SECONDS, process_of, stream
-from tests.e2e.test_keeping import kill_all
 
 CHANGES = {
     "ingest.arena_bytes": 1 << 20,  # 16,384 samples, of which a quarter may wait for labels
@@ -137,7 +136,7 @@ def test_with_the_log_labels_and_corrections_survive_the_end_of_all_processes(da
         for shift in (1, 2):  # once and again
             expected |= {number: (number + shift) % 10 for number in here}
             assert set(client.label(here, [expected[number] for number in here])) == {"corrected"}
-    kill_all(daemon)
+    daemon.kill_all()
     daemon.start()
     training = daemon.until(lambda training: training.sample_ledger.buffered_count and training.state == "waiting")
     ledger = training.sample_ledger
