@@ -96,6 +96,24 @@ def test_more_classes_than_draws_leave_every_class_in_some_stratum():
     assert sum(strata.draws) == 10
 
 
+def test_a_pooled_stratum_may_have_as_many_draws_as_its_classes_have_candidates():
+    # One candidate a class, at right angles: m of them pooled have the variance m^2 - m, those that stand alone none.
+    strata = stratify([1.0] * 35, torch.eye(35).tolist(), [1] * 35, 20)
+
+    least = min(((35 - cut) ** 2 - (35 - cut)) / (20 - cut) for cut in range(20))
+    assert loss(strata.variance, strata.draws) == pytest.approx(least)
+    assert sum(strata.draws) == 20
+
+
+def test_no_variance_is_below_zero_whatever_rounding_makes_of_it():
+    # Agreeing gradients: the square of the sum may come out a hair above the sum of the norms, squared.
+    above = 1 + 1e-9
+    strata = stratify([1.0, 1.0, 1.0], [[above] * 3] * 3, [2] * 3, 2)
+
+    assert strata.variance == (0.0, 0.0)
+    assert sum(strata.draws) == 2
+
+
 @pytest.mark.parametrize(("total", "budget"), [([], 3), ([1.0], 0)])
 def test_nothing_to_split_is_refused(total, budget):
     with pytest.raises(ValueError, match="nothing to stratify"):

@@ -73,6 +73,48 @@ def test_its_steps_end_where_newtons_method_on_the_whole_ends():
     torch.testing.assert_close(logits[0].softmax(1), logits[1].softmax(1), rtol=0, atol=1e-3)
 
 
+def test_where_the_bound_on_the_curvature_is_tight_one_round_of_many_samples_is_enough():
+    # Two classes about as likely: there the softmax curves as much as it can, and the bounded step is Newton's own.
+    generator = torch.Generator().manual_seed(0)
+    feature = torch.randn(4000, 1, generator=generator)
+    likely = (0.5 + 0.05 * feature.clamp(-2, 2)).squeeze(1)
+    probability = torch.stack([likely, 1 - likely], dim=1)
+    early_exit = EarlyExit(2, 1)
+
+    early_exit.learn(torch.zeros(4000, dtype=torch.int64), feature, torch.ones(4000), probability)
+
+    weight = early_exit.state()["weight"]
+    found = (feature @ weight[:, :-1].T + weight[:, -1]).softmax(1)
+    assert float((found - probability).square().mean()) < 0.02 * float((probability - 0.5).square().mean())
+
+
+def test_a_part_of_the_feature_that_is_always_zero_stops_nothing():
+    early_exit = EarlyExit(CLASSES, WIDTH + 2)
+    for seed in range(30):
+        label, feature, is_hard, probability = samples(32, seed)
+        early_exit.learn(label, torch.nn.functional.pad(feature, (1, 1)), is_hard + 0.1, probability)
+
+    label, feature, is_hard, _ = samples(200, 999)
+    square = residual_square(early_exit, label, torch.nn.functional.pad(feature, (1, 1)))
+    assert square[is_hard].min() > square[~is_hard].max()
+
+
+def test_what_it_remembers_fades_by_round():
+    early_exit = EarlyExit(CLASSES, WIDTH)
+    moment, count = torch.zeros(WIDTH + 1, WIDTH + 1, dtype=torch.float64), 0.0
+    for seed in range(40):
+        label, feature, is_hard, probability = samples(16 + seed, seed)
+        early_exit.learn(label, feature, is_hard.float(), probability)
+        x = torch.nn.functional.pad(feature.double(), (0, 1), value=1.0)
+        moment, count = 0.97 * moment + x.T @ x, 0.97 * count + len(x)
+    state = {name: tensor.clone() for name, tensor in early_exit.state().items()}
+
+    torch.testing.assert_close(state["moment"].double(), moment, rtol=1e-4, atol=1e-3)
+    assert state["samples"].item() == pytest.approx(count)
+    early_exit.learn(label, feature, torch.zeros(len(label)), probability)  # adds nothing to sums of squared importance
+    torch.testing.assert_close(early_exit.state()["record"][0], 0.98 * state["record"][0])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_floor_is_the_one_of_least_variance_on_what_was_seen(seed):
     # A new exit's first round: all candidates count the same, and sizes come from weights set by hand.
@@ -169,6 +211,7 @@ def test_the_choice_is_not_bent_by_having_selected_what_looks_important():
     seen = chosen.state()["record"] - 0.98 * before
     q = torch.stack([torch.ones_like(e2), *((floor**2 + e2).sqrt() for floor in FLOORS)], dim=1)
     true = torch.stack([(importance.square().unsqueeze(1) / q).mean(0), q.mean(0)])
+    assert seen[1, 0].item() == pytest.approx(int(is_kept.sum())), "a round counts as its candidates"
     torch.testing.assert_close(seen[0] / seen[0, 0], true[0] / true[0, 0], rtol=0.1, atol=0)
     torch.testing.assert_close(seen[1] / seen[1, 0], true[1] / true[1, 0], rtol=0.1, atol=0)
 

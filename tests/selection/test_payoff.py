@@ -1,5 +1,7 @@
 """When selection rests, and when it is tried again."""
 
+import pytest
+
 from titand.selection.control_arm import Interval
 from titand.selection.payoff import Mode, Payoff
 
@@ -26,6 +28,7 @@ def test_doubt_and_ignorance_keep_it_on():
 
     assert after(payoff, 200, DOUBT) == []
     assert after(payoff, 200, None, Interval(1.05, 0.1, 100)) == []
+    assert after(payoff, 200, None, Interval(0.95, 0.1, 100)) == []
     assert after(payoff, 200, None) == []
     assert payoff.mode is Mode.SELECTING
 
@@ -46,6 +49,17 @@ def test_it_is_tried_again_after_the_rest_and_judged_anew():
     assert payoff.reason.code == "TRYING_AGAIN"
     assert after(payoff, 49, WORSE) == []
     assert after(payoff, 1, WORSE) == [1]
+
+
+@pytest.mark.parametrize(("rounds", "left"), [(30, 20), (50, 500), (349, 201)])
+def test_what_is_restored_counts_on_from_where_it_was(rounds, left):
+    first = Payoff(horizon_rounds=50, rest_rounds=500)
+    after(first, rounds, WORSE)
+    successor = Payoff(horizon_rounds=50, rest_rounds=500)
+    successor.restore(first.to_plain())
+
+    assert (successor.mode, successor.reason) == (first.mode, first.reason)
+    assert after(successor, left, WORSE) == [left]
 
 
 def test_without_a_horizon_it_never_rests():

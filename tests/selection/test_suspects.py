@@ -95,6 +95,17 @@ def test_one_that_lies_among_its_class_is_not_suspected_however_large_its_loss()
     assert len(suspects) > 10
 
 
+@pytest.mark.parametrize(("likely", "is_suspected"), [(0.24, True), (0.26, False)])
+def test_a_label_that_the_model_finds_likelier_than_a_guess_is_not_suspected_wherever_it_lies(likely, is_suspected):
+    generator = torch.Generator().manual_seed(11)
+    suspects, _ = taught(generator)
+    hidden = 4.0 * torch.eye(CLASSES, SIZE)[:1]  # where class 0 is
+    rest = (1 - likely) / (CLASSES - 1)
+    probability = torch.tensor([[rest, likely, rest, rest]])
+    suspects.look([1], torch.tensor([1]), hidden, probability)
+    assert len(suspects) == int(is_suspected)
+
+
 def test_nothing_is_said_about_classes_that_were_hardly_seen():
     generator = torch.Generator().manual_seed(3)
     suspects = Suspects(CLASSES)

@@ -45,6 +45,13 @@ def test_a_window_that_comes_again_is_found_and_its_own_numbers_are_not_twins():
     assert [each.twin for each in again] == list(range(1, 21))
 
 
+def test_what_all_samples_have_in_common_hides_no_twin():
+    # Squares of it would swallow the differences in float32.
+    stream = 1e4 + torch.randn(100, 8, 8, generator=torch.Generator().manual_seed(6))
+    stream[70] = stream[30]
+    assert twins_of(stream, [0] * 100).keys() == {71}
+
+
 def test_what_is_long_ago_is_forgotten():
     stream = torch.randn(REMEMBERED + 40, 30, generator=torch.Generator().manual_seed(3))
     stream[-1] = stream[1]
