@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
@@ -66,18 +67,12 @@ def main() -> None:
         )
         return
     with tempfile.TemporaryDirectory(prefix="ti") as folder:
-        front, drain = _start_front(folder)
         pushed, raw = [], []
-        try:
-            address = f"unix:{folder}/titand.sock"
-            _push(address, 0.5, front.pid)
+        with _front_in(folder) as (address, pid):
+            _push(address, 0.5, pid)
             for _ in measure.repeats(options.rounds, options.budget):
-                pushed.append(_push(address, options.seconds, front.pid))
+                pushed.append(_push(address, options.seconds, pid))
                 raw.append(_raw(folder, options.seconds))
-        finally:
-            front.send_signal(signal.SIGTERM)
-            front.wait(10)
-            drain.kill()
     result = {
         "samples_per_second": summary([run[0] for run in pushed]),
         "server_cpu_us_per_sample": summary([run[1] * 1e6 for run in pushed]),
@@ -94,20 +89,12 @@ def _durable(seconds: float) -> dict[str, dict[str, float]]:
     """Return throughput, latency and writes, with the log and without."""
     found = {}
     for name, durable in (("logged", True), ("not logged", False)):
-        with tempfile.TemporaryDirectory(prefix="ti") as folder:
-            (Path(folder) / "log").mkdir()
-            front, drain = _start_front(folder, durable)
-            try:
-                address = f"unix:{folder}/titand.sock"
-                _push(address, 0.5, front.pid)
-                before = _log_of(address)
-                samples_per_second, server_cpu, _, _ = _push(address, seconds, front.pid)
-                after = _log_of(address)
-                latencies = sorted(_latencies(address))
-            finally:
-                front.send_signal(signal.SIGTERM)
-                front.wait(10)
-                drain.kill()
+        with tempfile.TemporaryDirectory(prefix="ti") as folder, _front_in(folder, durable) as (address, pid):
+            _push(address, 0.5, pid)
+            before = _log_of(address)
+            samples_per_second, server_cpu, _, _ = _push(address, seconds, pid)
+            after = _log_of(address)
+            latencies = sorted(_latencies(address))
         count = after[0] - before[0]
         found[name] = {
             "samples_per_second": samples_per_second,
@@ -156,7 +143,20 @@ def _cover(arena: Arena, boards: Boards) -> None:
         time.sleep(0.05)
 
 
-def _start_front(folder: str, durable: bool = False) -> tuple[subprocess.Popen[bytes], ForkProcess]:
+@contextmanager
+def _front_in(folder: str, durable: bool = False) -> Iterator[tuple[str, int]]:
+    """A front whose arena is emptied as fast as it fills: its address, and its process id."""
+    (Path(folder) / "log").mkdir()
+    front, drain = _start_front(folder, durable)
+    try:
+        yield f"unix:{folder}/titand.sock", front.pid
+    finally:
+        front.send_signal(signal.SIGTERM)
+        front.wait(10)
+        drain.kill()
+
+
+def _start_front(folder: str, durable: bool) -> tuple[subprocess.Popen[bytes], ForkProcess]:
     clock = SystemClock()
     config = config_from_json(CONFIG % (str(durable).lower(), folder, folder))
     arena = create_arena(ArenaLayout.fitting(config.ingest.arena_bytes, SAMPLE, 256, 16384))
