@@ -19,8 +19,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def pairs():
+def closed_in_the_end():
     """Make pairs, and let go of their memories in the end."""
     made = []
 
@@ -31,6 +30,10 @@ def pairs():
     yield make
     for pair in made:
         pair.close()
+
+
+pairs = pytest.fixture(closed_in_the_end)
+module_pairs = pytest.fixture(closed_in_the_end, scope="module")
 
 
 @pytest.fixture

@@ -104,19 +104,6 @@ def run(pairs, wrong_ratio: float, windows: int, seed: int = 0, plan=DigitsPlan,
 
 
 @pytest.fixture(scope="module")
-def module_pairs():
-    made = []
-
-    def make(plan):
-        made.append(Pair(plan))
-        return made[-1]
-
-    yield make
-    for pair in made:
-        pair.close()
-
-
-@pytest.fixture(scope="module")
 def lying(module_pairs):
     """5 % wrong labels, 150 windows."""
     return run(module_pairs, 0.05, 150)
