@@ -64,7 +64,7 @@ def test_a_configuration_is_shown_with_the_origin_of_each_value(config_path):
         f"model.input.shape = [2]  # {config_path}",
         f'model.labels = ["a", "b"]  # {config_path}',
         "round.min_samples = 7  # TITAND_ROUND__MIN_SAMPLES",
-        "The configuration is valid; all other values are defaults.",
+        "The configuration is valid; all other values are defaults. Whether the model can be built shows at the start.",
     ]
 
 

@@ -102,7 +102,9 @@ def _show_config(config: Config, origin: Mapping[str, str]) -> None:
         for part in key.split("."):
             value = value[part]
         print(f"{key} = {json.dumps(value)}  # {source}")
-    print("The configuration is valid; all other values are defaults.")
+    print(
+        "The configuration is valid; all other values are defaults. Whether the model can be built shows at the start."
+    )
 
 
 def serve(config: Config, path: Path | None, environment: Mapping[str, str]) -> int:

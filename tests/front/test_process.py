@@ -1,7 +1,9 @@
 """The front as a process: it starts, ends, is killed and followed, and stays small."""
 
+import dataclasses
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,6 +86,43 @@ def test_a_path_that_is_taken_is_a_configuration_error_with_its_remedy(house):
         assert status == os.EX_CONFIG
         assert "reason=SOCKET_PATH_TAKEN" in log
         assert "service.runtime_directory" in log
+
+
+def with_a_runtime_folder(here):
+    """A house whose sockets are in a folder that is yet to be made."""
+    here.folder = here.folder / "run"
+    service = dataclasses.replace(here.config.service, runtime_directory=str(here.folder))
+    here.config = dataclasses.replace(here.config, service=service)
+    return here
+
+
+def test_sockets_that_are_deleted_under_it_are_made_again_by_its_successor(house):
+    here = with_a_runtime_folder(house())
+    with front_process(here) as front, here.stubs() as stubs:
+        Conversation(stubs, "camera").push(batch_of(1, [0]))
+        shutil.rmtree(here.folder)
+        status, log = front.end()
+        assert (status, "deleted or replaced" in log) == (os.EX_UNAVAILABLE, True)
+    with front_process(here), here.stubs() as stubs:
+        assert Conversation(stubs, "camera").opened.acknowledged_sequence == 1
+
+
+def test_sockets_that_another_program_has_put_in_their_place_are_left_to_it(house):
+    here = with_a_runtime_folder(house())
+    with front_process(here) as front, socket.socket(socket.AF_UNIX) as other:
+        path = here.folder / "admin.sock"
+        path.rename(path.with_name("moved"))
+        other.bind(str(path))
+        assert front.end()[0] == os.EX_UNAVAILABLE
+        assert path.is_socket()
+
+
+def test_a_folder_that_cannot_be_made_is_no_end_of_the_daemon(house):
+    here = with_a_runtime_folder(house())
+    here.folder.touch()
+    with front_process(here, wait=False) as front:
+        status, log = front.end()
+        assert (status, "cannot make its folder" in log) == (os.EX_UNAVAILABLE, True)
 
 
 def test_no_acknowledged_sample_is_lost_and_none_is_taken_twice_whenever_it_is_killed(house):

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +42,7 @@ from titand.front.keeping import Keeping
 from titand.front.sample_log import SampleLog
 from titand.front.samples import FLUSHES, SampleService, most_credit
 from titand.front.snapshots import SnapshotService, find_snapshot
-from titand.front.sockets import bind
+from titand.front.sockets import bind, inode
 from titand.front.streams import LONG_CALLS, Streams
 from titand.front.telemetry import TelemetryService
 from titand.front.training import TrainingService
@@ -162,6 +163,7 @@ class Front:
         # Its default way of watching sends under a lock that the end of a watch waits for: both then wait for ever.
         self._health = health.HealthServicer(experimental_non_blocking=False)
         self._servers: list[grpc.Server] = []
+        self._inodes: dict[Path, int | None] = {}
         self._settings_ns = 0
         self._stopping = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="beat", daemon=True)
@@ -174,7 +176,8 @@ class Front:
         """
         for name, group in SOCKETS.items():
             self._servers.append(server := self._new_server(name))
-            bind(server, self._folder / name, group)
+            bind(server, path := self._folder / name, group)
+            self._inodes[path] = inode(path)
         self._keeping.start()
         for server in self._servers:
             server.start()
@@ -195,6 +198,10 @@ class Front:
             self._beating.join()
         self._show("stopped")
         self._keeping.close()
+
+    def can_be_found(self) -> bool:
+        """Whether the paths of both sockets still lead here: nobody has deleted or replaced them."""
+        return all(inode(path) == known for path, known in self._inodes.items())
 
     def _new_server(self, name: str) -> grpc.Server:
         threads = self._most_streams + LONG_CALLS + SHORT_CALLS
@@ -286,7 +293,12 @@ def main(arguments: list[str] | None = None) -> int:
     clock = SystemClock()
     config = config_from_json(read_text(given.config))
     log = Log("front", config.service.log_level)
-    supervisor = Channel.of_descriptor(given.supervisor)
+    supervisor, folder = Channel.of_descriptor(given.supervisor), config.service.runtime_directory
+    try:
+        Path(folder).mkdir(mode=0o750, exist_ok=True)  # it may have been deleted under us
+    except OSError as error:
+        log.error("cannot make its folder", folder=folder, why=error.strerror)
+        return os.EX_UNAVAILABLE
     front = Front(
         FrontResources(
             Arena(given.arena),
@@ -306,19 +318,24 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         log.error("cannot listen", reason=error.reason, message=str(error))
         return os.EX_CONFIG
-    log.info("listens", folder=config.service.runtime_directory)
-    wait_for_end(told_to_end, supervisor)
+    log.info("listens", folder=folder)
+    if not wait_for_end(told_to_end, supervisor, front.can_be_found):
+        log.error("its sockets were deleted or replaced: listens anew", folder=folder)
+        return os.EX_UNAVAILABLE  # at once: an orderly end deletes what has that path now
     front.stop(GRACE_SECONDS)
     log.info("stopped")
     return 0
 
 
-def wait_for_end(told_to_end: int, supervisor: Channel) -> None:
-    """Return when `on_sigterm`'s descriptor says so, or when the supervisor is gone."""
+def wait_for_end(told_to_end: int, supervisor: Channel, is_well: Callable[[], bool] = lambda: True) -> bool:
+    """Return True once `on_sigterm`'s descriptor says so or the supervisor is gone, False once all is not well."""
     poll = select.poll()
     poll.register(told_to_end, select.POLLIN)
     poll.register(supervisor.fileno(), 0)  # hang-ups only: answers are for whoever asked
-    poll.poll()
+    while not poll.poll(BEAT_SECONDS * 1000):
+        if not is_well():
+            return False
+    return True
 
 
 def on_sigterm() -> int:

@@ -52,6 +52,14 @@ def bind(server: grpc.Server, path: Path, group: str = "") -> None:
         ) from error
 
 
+def inode(path: Path) -> int | None:
+    """Return what tells a socket from another one that took its path; None if nothing is there."""
+    try:
+        return path.lstat().st_ino
+    except OSError:
+        return None
+
+
 def _is_member(group: str) -> bool:
     try:
         return grp.getgrnam(group).gr_gid in os.getgroups()
