@@ -94,15 +94,19 @@ def test_after_an_orderly_stop_nothing_is_taken_for_lost(folder):
             assert not health(front)
 
 
-def test_a_front_that_dies_alone_has_lost_nothing(folder):
+@pytest.mark.parametrize("is_page_deleted", [False, True])
+def test_a_front_that_dies_alone_has_lost_nothing(folder, is_page_deleted):
     house = house_in(folder)
     for first in (1, 21):
         with front_process(house) as front, house.stubs() as stubs:
             Conversation(stubs, "camera").push(batch_of(first, [0] * 20))
             front.process.kill()
-    with house.front(), house.stubs() as stubs:
+        if is_page_deleted:
+            (folder / "ledger.page").unlink()  # with the whole runtime folder, for instance
+    with house.front() as front, house.stubs() as stubs:
         Conversation(stubs)
         assert (counts(house).pushed, counts(house).lost) == (40, 0)
+        assert not health(front)
 
 
 def test_another_state_folders_page_is_not_believed(folder):

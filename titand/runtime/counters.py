@@ -25,6 +25,7 @@ ENDED_COUNTER = {FILTERED: 6, EVICTED: 7, TRAINED: 8, RELEASED: 9, INVALID: 10, 
 ORPHAN_LABELS = 12
 LOGGED = 13  # sequence of the newest change that was written to the log of samples
 REPLAYED = 14  # samples that came back out of the log since the daemon started
+SETTLED = 15  # 1 once a front of this daemon has counted what came before its start: its successors find it here
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from titand.runtime.arena import (
     TRAINED,
     Arena,
 )
-from titand.runtime.counters import ENDED_COUNTER, LOGGED, LOST, REPLAYED
+from titand.runtime.counters import ENDED_COUNTER, LOGGED, LOST, REPLAYED, SETTLED
 from titand.runtime.journal import TRANSACTIONS
 
 _LENGTH = struct.Struct("<I")
@@ -115,7 +115,7 @@ def restore_image(arena: Arena, image: bytes, completed_round: int, round_in_han
         raise ValueError(f"{len(image) - offset} bytes of samples, expected {held}")
     arena.streams[:] = image[streams:offset]
     counters = head["counters"]
-    counters[REPLAYED] = 0  # what came back at an earlier start
+    counters[REPLAYED] = counters[SETTLED] = 0  # what came back, and was counted, at an earlier start
     for code, count in head["ended"].items():
         counters[ENDED_COUNTER[int(code)]] += count
     free = iter(range(arena.layout.slot_count))

@@ -27,6 +27,7 @@ from titand.runtime.counters import (
     PUSHED,
     REJECTED,
     REPLAYED,
+    SETTLED,
     SHED,
     LedgerCounts,
     counts_of,
@@ -253,16 +254,19 @@ class Ledger:
                 was accepted and is not here is counted as lost.
 
         Returns:
-            How many these are.
+            How many these are: none if an earlier front on this memory has counted them.
         """
         with self._lock:
             self._replay.end(sequence)
+            if self._arena.counters[SETTLED]:
+                return 0
             lost = max(0, reached[2] - self._arena.counters[ACCEPTED])
             self._replay.count_lost(lost)
             counters = list(self._arena.counters)
             counters[SHED] = max(counters[SHED], reached[0])
             counters[REJECTED] = max(counters[REJECTED], reached[1])
             counters[PUSHED] = counters[SHED] + counters[REJECTED] + counters[ACCEPTED]
+            counters[SETTLED] = 1
             self._journal.commit(counters, [], FREE, -1, StreamPosition())
             return lost
 

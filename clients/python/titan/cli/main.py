@@ -12,11 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from titan.cli import explain, export, label, push, sample, snapshots, status, suspects, telemetry, training, watch
 from titan.cli.output import FAILED, MISUSED, UNREACHABLE, Misused, Output
 from titan.errors import TitanError, Unreachable
 
-VERBS = (status, watch, push, label, training, snapshots, export, telemetry, sample, suspects, explain)
 INTERRUPTED = 130  # what shells expect of Ctrl-C
 
 
@@ -30,6 +28,10 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """Return the whole command line."""
+    # Here and not above: Ctrl-C while they are read is one for `main`.
+    from titan.cli import explain, export, label, push, sample, snapshots, status, suspects, telemetry, training, watch
+
+    each_verb = (status, watch, push, label, training, snapshots, export, telemetry, sample, suspects, explain)
     top = Parser(
         "titanctl",
         description="Watch and steer titand.",
@@ -39,7 +41,7 @@ def parser() -> Parser:
     )
     top.set_defaults(address=None, admin_address=None, format="text")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
-    for verb in VERBS:
+    for verb in each_verb:
         verb.add(verbs, _everywhere())
     return top
 
