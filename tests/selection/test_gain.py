@@ -30,6 +30,21 @@ def test_uniform_variance_is_that_over_all_subsets_of_the_window(batch_size):
     assert variance == pytest.approx(expected, abs=1e-12)
 
 
+def test_uniform_variance_counts_a_candidate_as_the_arrivals_it_stands_for():
+    g, times = gradients(4), torch.tensor([1, 5, 2, 3])
+    written_out = g.repeat_interleave(times, dim=0)
+    expected = uniform_variance(written_out @ written_out.T, torch.ones(11, dtype=torch.float64), 11, 3, 0.0)
+
+    assert uniform_variance(g @ g.T, times.double(), 11, 3, 0.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("batch_size", [6, 7, 100])
+def test_a_batch_that_holds_the_window_has_no_uniform_variance(batch_size):
+    g = gradients(6)
+
+    assert uniform_variance(g @ g.T, torch.ones(6, dtype=torch.float64), 6, batch_size, 0.0) == 0.0
+
+
 def test_stage_variance_is_unbiased_for_a_random_half():
     g = gradients(6)
     expected = over_subsets(g, 3, lambda rows: 2 * g[rows].sum(0))

@@ -70,6 +70,18 @@ def test_a_norm_is_the_root_of_the_gram_diagonal():
     torch.testing.assert_close(gradient.norm().square(), gradient.gram().diagonal())
 
 
+def test_nearly_equal_gradients_are_beyond_single_precision():
+    # The same formula in float32: thirty times as much, all of it rounding.
+    generator = torch.Generator().manual_seed(7)
+    hidden = 1 + torch.randn(64, 6, generator=generator, dtype=torch.float64) * 1e-5
+    exact = class_importance(LastLayerGradient(torch.ones(64, 1), hidden), torch.zeros(64, dtype=torch.int64), 1).item()
+
+    single = hidden.float()
+    rough = single.norm(dim=1).sum().square() - (single @ single.T).sum()
+
+    assert abs(float(rough)) ** 0.5 > 10 * exact
+
+
 def test_gradient_variance_less_norm_variance_is_mean_norm_squared_less_squared_mean():
     generator = torch.Generator().manual_seed(6)
     residual = torch.randn(50, CLASSES, generator=generator, dtype=torch.float64)

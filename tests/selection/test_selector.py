@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 import torch
 
+from tests.selection.outcomes import outcomes
 from tests.selection.streams import (
     Window,
     assert_unbiased,
@@ -15,9 +16,10 @@ from tests.selection.streams import (
     window_of,
 )
 from titand.selection.baselines import ISSelector
+from titand.selection.candidate_buffer import CandidateBuffer
 from titand.selection.candidates import CandidateSet
 from titand.selection.importance import LastLayerGradient, Scores
-from titand.selection.selector import CISSelector, UniformSelector, class_design, make_selector
+from titand.selection.selector import CISSelector, UniformSelector, class_design, make_selector, unbiased_weight
 
 
 def design(window: Window, batch_size: int, candidates: CandidateSet | None = None):
@@ -61,6 +63,51 @@ def test_both_stages_together_are_unbiased(selector, rule, capacity, batch_size)
     estimate, _ = estimates(window, selector, batch_size, 500, rule, capacity)
 
     assert_unbiased(estimate, window.gradient.mean(0))
+
+
+def windows_left(buffer, arrivals):
+    """Every way chance can fill the buffer with these arrivals, (key, stratum, size), with its probability."""
+    if not arrivals:
+        yield 1.0, buffer
+        return
+    buffer = copy.deepcopy(buffer)
+    buffer.put(*arrivals[0])
+    if not buffer.is_full:
+        yield from windows_left(buffer, arrivals[1:])
+        return
+    start = 0.0
+    for chance, _ in outcomes(lambda u: copy.deepcopy(buffer).shed(u)):
+        after = copy.deepcopy(buffer)
+        after.shed(start + chance / 2)
+        start += chance
+        for p, left in windows_left(after, arrivals[1:]):
+            yield chance * p, left
+
+
+@pytest.mark.parametrize("capacity", [2, 3])
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+@pytest.mark.parametrize("size", [[1.0] * 5, [0.5, 3.0, 1.0, 0.2, 2.0]])
+def test_both_stages_are_exactly_unbiased_over_all_that_chance_can_do(size, batch_size, capacity):
+    # Each outcome of the filter, and sum_i p_i w_i g_i / B over its candidates. Two slots are less than the classes.
+    window = make_window(size=5, class_count=3, seed=4)
+    assert len(set(window.label.tolist())) == 3
+    arrivals = list(zip(range(5), window.label.tolist(), size, strict=True))
+    expectation, certainty = torch.zeros_like(window.gradient[0]), 0.0
+
+    for chance, left in windows_left(CandidateBuffer(capacity), arrivals):
+        kept = [item for _, item in left]
+        row = torch.tensor([item.key for item in kept])
+        weight = torch.tensor([item.inverse_probability for item in kept], dtype=torch.float64)
+        candidates = window.candidates(row, weight)
+        chances = class_design(candidates, window.scores.gradient.take(row).gram(), batch_size, least_importance=0.3)
+        drawn = min(batch_size, len(kept))
+        assert sum(chances.probability) == pytest.approx(drawn)
+        share = unbiased_weight(candidates, chances, torch.arange(len(kept))) / len(kept)  # w_i / B, whatever B
+        expectation += chance * (torch.tensor(chances.probability, dtype=torch.float64) * share) @ window.gradient[row]
+        certainty += chance
+
+    assert certainty == pytest.approx(1)
+    torch.testing.assert_close(expectation, window.gradient.mean(0), rtol=0, atol=1e-8)
 
 
 def test_cis_has_less_error_than_random_selection_and_the_classes_matter():

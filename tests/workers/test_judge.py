@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from tests.workers.pair import Pair, Plan
+from tests.workers.pair import Pair, Plan, Recorder
 from titand.selection.baselines import high_loss
 from titand.selection.payoff import Payoff
 from titand.selection.sampling import Draw
@@ -96,6 +96,67 @@ def test_the_figures_that_sent_it_to_rest_stay_in_sight(pairs):
     mean, margin, covered = pair.selector.report()["control_gain"]
     assert mean + margin <= 0
     assert covered <= HORIZON
+
+
+def test_while_it_rests_batches_have_the_class_shares_of_the_window(pairs):
+    pair = start(pairs, Harmful())
+    until_it_rests(pair)
+    pair.selector._random = recorder = Recorder(pair.selector._random)
+
+    rounds(pair, REST - 1)
+
+    for (candidates, scores), batch in zip(recorder.seen, pair.batches[-len(recorder.seen) :], strict=True):
+        share = torch.zeros(3, dtype=torch.float64).index_add(0, candidates.label, candidates.stage_weight)
+        share = pair.plan.batch_size * share / share.sum()
+        assert scores is None
+        assert all(abs(n - s) < 1 for n, s in zip(batch.facts["class_draw_counts"], share.tolist(), strict=True))
+    assert len(recorder.seen) == REST - 1
+
+
+def judged_alone(pair: Pair, horizon: int, rest: int) -> Judge:
+    """A judge of its own over the pair's model, whose rate is different in every round."""
+    payoff, generator = Payoff(horizon, rest), torch.Generator().manual_seed(6)
+    return Judge(pair.selector._parameters.model, payoff, horizon, lambda round: round / 10, generator)
+
+
+def test_the_selected_layer_is_taught_from_the_models_own_at_the_rate_of_the_round(pairs):
+    pair = start(pairs)
+    rounds(pair, 1)
+    candidates, scores = pair.recorder.seen[-1]
+    hidden, label = scores.gradient.hidden.clone(), candidates.label
+    draw = Draw(torch.tensor([0, 2]), torch.tensor([0.5, 3.0], dtype=torch.float64))
+    head = pair.selector._parameters.model.head
+    head.bias.data.copy_(torch.tensor([0.5, -1.0, 2.0]))
+    judge = judged_alone(pair, HORIZON, REST)
+
+    judge.after_selection(candidates, hidden, draw, 7)
+
+    weight, bias = (part.detach().clone().requires_grad_() for part in (head.weight, head.bias))
+    loss = torch.nn.functional.cross_entropy(hidden[[0, 2], :-1] @ weight.T + bias, label[[0, 2]], reduction="none")
+    gradient = torch.autograd.grad((draw.sample_weight.float() * loss).mean(), [weight, bias])
+    expected = torch.cat([weight - 0.7 * gradient[0], (bias - 0.7 * gradient[1]).unsqueeze(1)], dim=1)
+    torch.testing.assert_close(judge.state()["arm.selected"], expected.detach())
+
+
+def test_a_variance_that_is_not_lowered_sends_it_to_rest_and_is_forgotten_after_it(pairs):
+    pair = start(pairs)
+    rounds(pair, 1)
+    candidates, _ = pair.recorder.seen[-1]
+    judge, hidden = judged_alone(pair, HORIZON, REST), torch.zeros(len(candidates.key), 3, 9)  # no control arm
+    worse, better = (Draw(torch.tensor([0]), torch.ones(1), ratio) for ratio in (0.5, 2.0))
+
+    def modes(draw, count):
+        for _ in range(count):
+            judge.after_selection(candidates, hidden, draw, 1)
+            yield judge.report()["mode"]
+
+    assert list(modes(worse, HORIZON)) == ["selecting"] * (HORIZON - 1) + ["resting"]
+    assert judge.report()["mode_reason"] == "VARIANCE_NOT_LOWERED"
+    for _ in range(REST):
+        judge.after_rest()
+    assert judge.report()["mode_reason"] == "TRYING_AGAIN"
+    assert judge.to_plain()["ratios"] == []
+    assert set(modes(better, 2 * HORIZON)) == {"selecting"}
 
 
 def test_class_importance_sampling_is_left_on(pairs):
