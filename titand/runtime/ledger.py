@@ -27,7 +27,6 @@ from titand.runtime.counters import (
     PUSHED,
     REJECTED,
     REPLAYED,
-    SETTLED,
     SHED,
     LedgerCounts,
     counts_of,
@@ -257,18 +256,7 @@ class Ledger:
             How many these are: none if an earlier front on this memory has counted them.
         """
         with self._lock:
-            self._replay.end(sequence)
-            if self._arena.counters[SETTLED]:
-                return 0
-            lost = max(0, reached[2] - self._arena.counters[ACCEPTED])
-            self._replay.count_lost(lost)
-            counters = list(self._arena.counters)
-            counters[SHED] = max(counters[SHED], reached[0])
-            counters[REJECTED] = max(counters[REJECTED], reached[1])
-            counters[PUSHED] = counters[SHED] + counters[REJECTED] + counters[ACCEPTED]
-            counters[SETTLED] = 1
-            self._journal.commit(counters, [], FREE, -1, StreamPosition())
-            return lost
+            return self._replay.end(sequence, reached)
 
     def begin_marks(self, marks: Marks) -> None:
         """Let these know from now on how far numbers are given."""

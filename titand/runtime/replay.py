@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Mapping
 
 from titand.runtime.arena import CANDIDATE, FILLED, FREE, HELD_OUT, PENDING_LABEL, SELECTED, Arena
-from titand.runtime.counters import ACCEPTED, LOGGED, LOST, ORPHAN_LABELS, PUSHED, REJECTED, REPLAYED, SHED
+from titand.runtime.counters import ACCEPTED, LOGGED, LOST, ORPHAN_LABELS, PUSHED, REJECTED, REPLAYED, SETTLED, SHED
 from titand.runtime.journal import Journal
 from titand.runtime.log_records import ADMITTED, LABELLED, LogRecord
 from titand.runtime.pending import PendingLabels
@@ -54,7 +54,7 @@ class Replay:
             return True
         count = record.sample_count
         before = record.counts.accepted - count
-        self.count_lost(before - counters[ACCEPTED])  # records between this one and the last are missing
+        self._count_lost(before - counters[ACCEPTED])  # records between this one and the last are missing
         while (done := counters[ACCEPTED] - before) < count:
             if not self._put_back(record, done):
                 return False
@@ -71,14 +71,25 @@ class Replay:
         self._journal.commit(after, [], FREE, place, record.position)
         return True
 
-    def count_lost(self, count: int) -> None:
+    def end(self, sequence: int, reached: tuple[int, int, int]) -> int:
+        """Go on behind this record; return how many samples are lost. See `Ledger.end_replay`."""
+        self._add(max(0, sequence - self._arena.counters[LOGGED]), LOGGED)
+        if self._arena.counters[SETTLED]:
+            return 0
+        shed, rejected, accepted = reached
+        lost = max(0, accepted - self._arena.counters[ACCEPTED])
+        self._count_lost(lost)
+        counters = list(self._arena.counters)
+        counters[SHED], counters[REJECTED] = max(counters[SHED], shed), max(counters[REJECTED], rejected)
+        counters[PUSHED] = counters[SHED] + counters[REJECTED] + counters[ACCEPTED]
+        counters[SETTLED] = 1
+        self._journal.commit(counters, [], FREE, -1, StreamPosition())
+        return lost
+
+    def _count_lost(self, count: int) -> None:
         """Count samples as lost that were given the next numbers."""
         if count > 0:
             self._add(count, PUSHED, ACCEPTED, LOST)
-
-    def end(self, sequence: int) -> None:
-        """Go on behind this record, even if not all before it could be read."""
-        self._add(max(0, sequence - self._arena.counters[LOGGED]), LOGGED)
 
     def _add(self, count: int, *places: int) -> None:
         counters = list(self._arena.counters)
