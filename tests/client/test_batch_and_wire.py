@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from titan import wire
 from titan.batch import Batch, Opening, join
 from titan.records import TensorSpec
-from titan.stream import MESSAGE_OVERHEAD, SAMPLE_OVERHEAD, PushStream
+from titan.stream import MESSAGE_OVERHEAD, SAMPLE_OVERHEAD, PushStream, new_stream
 from titan.v1 import sample_service_pb2 as pb
 from titan.v1 import tensor_pb2
 
@@ -69,6 +69,12 @@ def test_what_is_cut_and_joined_is_what_it_was(batch, data):
 def test_the_opening_says_who_pushes():
     request = pb.PushSamplesRequest.FromString(wire.encode(Opening("id", "camera")))
     assert (request.open.stream_id, request.open.producer) == ("id", "camera")
+
+
+def test_a_program_whose_name_is_no_text_can_push_too(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/srv/caf\udce9.py"])
+    opening = new_stream().opening
+    assert pb.PushSamplesRequest.FromString(wire.encode(opening)).open.producer.startswith("caf\ufffd.py[")
 
 
 def test_a_backoff_counts_from_when_it_was_heard():

@@ -11,6 +11,7 @@ from titan import samples
 from titan.errors import InvalidSample
 from titan.records import TensorSpec
 from titan.tensors import label_number, label_numbers, tensor
+from titan.v1.sample_service_pb2 import SampleBatch
 
 SPEC = TensorSpec("uint8", (2, 2))
 
@@ -174,3 +175,15 @@ def test_times_are_moments():
     assert samples.nanoseconds(moment) == int(moment.timestamp()) * 10**9
     with pytest.raises(InvalidSample, match="no time zone"):
         samples.nanoseconds(datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("-inf"), 1e30, 2.0**63 / 1e9, "noon", None])
+def test_what_is_no_time_is_refused_and_never_reaches_the_wire(moment):
+    with pytest.raises(InvalidSample) as caught:
+        samples.nanoseconds(moment)
+    assert caught.value.reason == "TIME_INVALID"
+
+
+def test_the_farthest_times_are_taken_as_protobuf_takes_them():
+    far = [samples.nanoseconds(moment) for moment in (-9223372036.0, 9223372036.0)]
+    assert list(SampleBatch.FromString(SampleBatch(observe_times_ns=far).SerializeToString()).observe_times_ns) == far

@@ -21,6 +21,7 @@ Answer = TypeVar("Answer")
 ANSWER_SECONDS = 10.0
 EXPORT_SECONDS = 600.0  # a torch.export of a large model on a small board takes minutes
 PAGE_SIZE = 200
+MOST_SUSPECTS = 2**31 - 1  # that a request can ask for
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def suspects(most: int) -> Call[list[records.SuspectSample]]:
     def read(page: pb.ListSuspectSamplesResponse) -> list[records.SuspectSample]:
         return [record(records.SuspectSample, each) for each in page.suspects]
 
-    request = pb.ListSuspectSamplesRequest(page_size=most)
+    request = pb.ListSuspectSamplesRequest(page_size=min(most, MOST_SUSPECTS))
     return Call(_samples("ListSuspectSamples"), request, pb.ListSuspectSamplesResponse, read)
 
 

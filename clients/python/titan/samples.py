@@ -13,6 +13,7 @@ from titan.tensors import label_number, listed, tensor
 
 Moment = datetime | float
 UNLABELLED = -1  # on the wire: the label comes later
+NO_TIME = 2**63  # nanoseconds; the wire has room for less
 
 
 def one(x: Any, label: Any, observe_time: Moment | None, input_spec: TensorSpec | None) -> Batch:
@@ -60,7 +61,10 @@ def many(xs: Any, labels: Any, observe_times: Iterable[Moment] | None, spec: Ten
 
 
 def nanoseconds(moment: Moment) -> int:
-    """Return a moment in nanoseconds since the Unix epoch.
+    """Return a moment in nanoseconds since the Unix epoch, from 1677 to 2262.
+
+    Raises:
+        InvalidSample: it is no time, or has no time zone.
 
     >>> nanoseconds(1.5)
     1500000000
@@ -71,7 +75,18 @@ def nanoseconds(moment: Moment) -> int:
                 "", "TIME_WITHOUT_ZONE", f"{moment} has no time zone.", "Use datetime.now(timezone.utc)."
             )
         moment = moment.timestamp()
-    return int(moment * 1e9)
+    try:
+        found = int(moment * 1e9)
+    except (TypeError, ValueError, OverflowError):
+        found = NO_TIME
+    if not -NO_TIME <= found < NO_TIME:
+        raise InvalidSample(
+            "",
+            "TIME_INVALID",
+            f"{moment!r} is no time between the years 1677 and 2262.",
+            "Give seconds since the Unix epoch, or a datetime with its time zone.",
+        )
+    return found
 
 
 def _class_id(label: Any) -> int:

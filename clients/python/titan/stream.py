@@ -378,5 +378,6 @@ def _clip_refusal(refusal: Refusal, first: int, last: int) -> Refusal:
 
 def new_stream(producer: str | None = None) -> PushStream:
     """Return a stream that nobody else has, pushed by the given producer, by default this program."""
-    program = f"{os.path.basename(sys.argv[0])[:40] or 'python'}[{os.getpid()}]"
+    name = os.fsencode(os.path.basename(sys.argv[0])).decode(errors="replace")  # a path need not be text
+    program = f"{name[:40] or 'python'}[{os.getpid()}]"
     return PushStream(uuid.uuid4().hex, program if producer is None else producer)

@@ -75,12 +75,14 @@ def since(then: datetime | None, now: datetime | None) -> str:
 
 
 def decimal(number: float | None, digits: int = 3) -> str:
-    """Return a number with so many digits behind the point.
+    """Return a number with so many digits behind the point, a very large one in powers of ten.
 
-    >>> decimal(0.9119), decimal(None)
-    ('0.912', 'unknown')
+    >>> decimal(0.9119), decimal(-78220611699586.2), decimal(None)
+    ('0.912', '-7.82e+13', 'unknown')
     """
-    return UNKNOWN if number is None or not math.isfinite(number) else f"{number:.{digits}f}"
+    if number is None or not math.isfinite(number):
+        return UNKNOWN
+    return f"{number:.{digits}f}" if abs(number) < 1e6 else f"{number:.3g}"
 
 
 def ratio(number: float | None) -> str:

@@ -124,6 +124,13 @@ CODES = (
         "Use datetime.now(timezone.utc).",
     ),
     Code(
+        "TIME_INVALID",
+        "error",
+        "An observe time is not a number, not finite, or too far away.",
+        _NOT_SENT,
+        "Give seconds, not milliseconds, since the Unix epoch, or a datetime with its time zone.",
+    ),
+    Code(
         "DOWNLOAD_SHORT",
         "warning",
         "A download ended before the file did.",
