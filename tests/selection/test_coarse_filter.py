@@ -88,7 +88,10 @@ def test_candidates_of_a_class_stand_for_exactly_its_arrivals(rule):
 def test_sums_over_the_window_are_estimated_without_bias(rule, capacity):
     # Capacity 3 is less than the classes.
     label, feature = arrivals(50, seed=5)
-    coarse = taught(coarse_filter(rule, capacity))
+    coarse = surprised(coarse_filter(rule, capacity))
+    assert (len(set(coarse._sizes(label, feature))) > 1) == (rule == "predicted"), (
+        "sizes that differ are among the cases"
+    )
     of_interest = torch.cat([torch.eye(CLASSES)[label], feature], dim=1).double()
 
     estimate = []
@@ -105,7 +108,7 @@ def test_sums_stay_unbiased_where_labels_of_candidates_are_corrected(rule):
     """Of a fifth of the arrivals a correction comes; it reaches those that are still there."""
     label, feature = arrivals(50, seed=5)
     truth = torch.where(torch.arange(50) % 5 == 0, (label + 1) % CLASSES, label)
-    coarse = taught(coarse_filter(rule))
+    coarse = surprised(coarse_filter(rule))
     of_interest = torch.eye(CLASSES)[truth].double()
 
     estimate = []
@@ -216,7 +219,7 @@ def test_a_feature_that_is_not_finite_harms_no_later_decision(rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_restored_filter_goes_on_as_the_uninterrupted_one(rule):
     label, feature = arrivals(150)
-    first = taught(coarse_filter(rule), rounds=3)
+    first = surprised(coarse_filter(rule), rounds=20)
     offer_all(first, label[:50], feature[:50])
     first.cut()
     successor = coarse_filter(rule, seed=99)
@@ -236,11 +239,11 @@ def test_a_restored_filter_goes_on_as_the_uninterrupted_one(rule):
 def test_a_restored_window_goes_on_as_the_uninterrupted_one_under_other_keys(rule, capacity):
     # Capacity 3 is less than the classes. The window goes through JSON, as in a checkpoint.
     label, feature = arrivals(90)
-    first = taught(coarse_filter(rule, capacity), rounds=3)
+    first = surprised(coarse_filter(rule, capacity), rounds=20)
     gone = set(offer_all(first, label[:50], feature[:50]))
     plain = json.loads(json.dumps(first.window()))
     key_of = {key: 1000 + key for key in range(50) if key not in gone}
-    successor = taught(coarse_filter(rule, capacity, seed=99), rounds=3)
+    successor = coarse_filter(rule, capacity, seed=99)
     successor.restore(first.state())
 
     successor.restore_window(plain, key_of)
@@ -271,6 +274,15 @@ def test_in_the_published_queue_the_older_of_equal_ones_goes_first():
     turned_away = coarse.offer([7, 5, 9, 4], torch.zeros(4, dtype=torch.int64), torch.ones(4, WIDTH))
 
     assert turned_away == [7, 5]
+
+
+def test_it_does_so_also_after_a_restart_whatever_the_keys_are_then():
+    coarse, successor = coarse_filter("rep-div", capacity=2), coarse_filter("rep-div", capacity=2)
+    coarse.offer([7, 5], torch.zeros(2, dtype=torch.int64), torch.ones(2, WIDTH))
+    successor.restore(coarse.state())
+    successor.restore_window(coarse.window(), {7: 1007, 5: 1005})
+
+    assert successor.offer([3, 2], torch.zeros(2, dtype=torch.int64), torch.ones(2, WIDTH)) == [1007, 1005]
 
 
 def test_a_feature_that_is_not_finite_leaves_the_sizes_of_the_others_where_they_belong():
