@@ -64,6 +64,18 @@ def test_samples_taken_before_the_workers_were_up_outlive_a_stop(daemons):
     assert daemon.stop() == 0
 
 
+def test_a_stop_does_not_wait_for_an_import_of_torch(daemons, tmp_path):
+    endless = tmp_path / "torch"
+    endless.mkdir()
+    (endless / "__init__.py").write_text("import threading\nthreading.Event().wait()\n")
+    daemon = daemons({"service.stop_seconds": 3600}).start(PYTHONPATH=str(tmp_path))
+    totals = daemon.push(150)
+    assert daemon.stop() == 0
+    daemon.start()
+    check_books(daemon.quiet(), totals)
+    assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize(
     "name", ["trainer", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("selector", "zygote"))]
 )

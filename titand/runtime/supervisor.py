@@ -354,7 +354,10 @@ class Supervisor:
 
         self._front.signal(signal.SIGTERM)
         orderly = self._front.wait(left(0.3))
-        self._say_to_zygote("stop")
+        if self._zygote_ready:
+            self._say_to_zygote("stop")
+        else:
+            self._zygote.signal(signal.SIGKILL)  # it imports torch, hears nothing, and has nothing to end in order
         orderly &= self._zygote.wait(left(0.9))
         for name, pid in self._pair_pids.items():
             if os.path.exists(f"/proc/{pid}") and not orderly:
