@@ -238,10 +238,10 @@ BREAKS = [
         SILENT,
     ),
     Break(
-        "a kilobyte stays of each sample",
+        "eight kilobytes stay of each sample",
         "titand/front/admission.py",
         '        self._stages.record("admit"',
-        '        globals().setdefault("kept", []).append(bytes([1]) * 1000 * count)\n'
+        '        globals().setdefault("kept", []).append(bytes([1]) * 8000 * count)\n'
         '        self._stages.record("admit"',
         SOAK,
     ),
