@@ -24,6 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+MOST_CLASSES = 1 << 16  # of which a report can tell a value each
 _MESSAGE_OVERHEAD = 1024  # bytes of everything in a message but the samples, at most
 _LOG_MESSAGES = 4  # that the log of samples must hold at least: half of it is to be free when a checkpoint begins
 
@@ -160,6 +161,9 @@ def _check_whole(config: Config) -> None:
         raise _range_error(
             "model.labels", f"expected two or more that differ, found {list(labels)!r}", "Mend that line."
         )
+    if len(labels) > MOST_CLASSES:
+        remedy = "Group them: a report has room for a value of each of so many."
+        raise _range_error("model.labels", f"{len(labels):,} are more than {MOST_CLASSES:,}", remedy)
     sample, message = config.model_spec.input.size_bytes, config.ingest.max_message_bytes
     if message < sample + _MESSAGE_OVERHEAD:
         remedy = f"Set it to {sample + _MESSAGE_OVERHEAD} or more; ten samples or more are better."

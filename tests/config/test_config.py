@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 from hypothesis import given
 
 from tests.config.settings import KEYS, MINIMAL, VALID, refusal, settings_of, value_of
+from titand.clock import SystemClock
 from titand.config import reloadable_changes, with_changes
+from titand.config_text import MOST_CLASSES
+from titand.runtime.boards import Boards, create_boards
 
 
 def test_every_key_is_explained_and_its_default_is_in_range():
@@ -74,6 +78,17 @@ def test_fewer_candidates_than_a_batch_takes_is_refused(load):
 def test_labels_are_two_or_more_that_differ(load, labels):
     error = refusal(load, {"model.labels": labels})
     assert (error.reason, error.metadata) == ("CONFIG_RANGE", {"key": "model.labels"})
+
+
+def test_no_more_classes_are_taken_than_a_report_has_room_for(load):
+    labels = [str(each) for each in range(MOST_CLASSES + 1)]
+    error = refusal(load, {"model.labels": labels})
+    assert (error.reason, error.metadata) == ("CONFIG_RANGE", {"key": "model.labels"})
+    load({"model.labels": labels[:-1]})
+    boards = Boards(create_boards(), SystemClock())
+    longest = {"accuracies": [-math.pi * 1e-300] * MOST_CLASSES}
+    boards.write("selector", longest)
+    assert boards.read("selector").content == longest
 
 
 def test_a_message_must_hold_a_sample(load):

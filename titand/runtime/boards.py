@@ -19,7 +19,7 @@ from typing import Any
 from titand.clock import Clock
 
 BOARDS = ("supervisor", "front", "selector", "trainer", "telemetry", "wishes", "settings")
-BOARD_BYTES = 1 << 17
+BOARD_BYTES = 1 << 22  # room for a value of every class; only what is written takes memory
 _HEAD_BYTES = 16  # two int64: heartbeat (monotonic nanoseconds), half that holds the newest report
 _BEAT, _NEWEST = 0, 1
 _REPORT = struct.Struct("<qII")  # written (monotonic nanoseconds), length, crc-32
