@@ -71,6 +71,8 @@ def test_selection_that_harms_rests_after_the_horizon_and_is_tried_again_after_t
 
     assert modes == ["resting"] * (REST - 1) + ["selecting"]
     assert pair.selector.report()["mode_reason"] == "TRYING_AGAIN"
+    assert pair.selector.report()["control_gain"] is None
+    assert not [name for name in pair.selector._judge.state() if name.startswith("arm.")], "both layers start anew"
 
 
 def test_while_it_rests_nothing_is_scored_and_every_round_has_a_full_batch(pairs):
