@@ -11,7 +11,9 @@ import pytest
 import titan
 from tests.e2e.daemon import SECONDS, process_of, stream
 
+BATCH = 10
 CHANGES = {
+    "training.batch_size": BATCH,
     "ingest.arena_bytes": 1 << 20,  # 16,384 samples, of which a quarter may wait for labels
     "ingest.label_patience_seconds": 3600.0,
 }
@@ -101,13 +103,13 @@ def test_samples_go_on_waiting_over_a_restart_and_the_death_of_the_front(daemon)
 def test_a_correction_reaches_a_sample_that_is_still_here_and_says_when_it_is_too_late(daemon):
     daemon.quiet()
     daemon.client.pause()
-    before = daemon.until(lambda training: training.state == "paused").sample_ledger
+    trained = daemon.until(lambda training: training.state == "paused").round_count * BATCH
     with titan.Client(daemon.address, connect_timeout=SECONDS) as client:
         wanted = push_unlabelled(client, 300, seed=5)
         numbers = list(wanted)
         assert set(client.label(numbers, [(wanted[number] + 1) % 10 for number in numbers])) == {"joined"}
-        # The selector answers the permit that it has, and gets no other.
-        daemon.until(lambda training: training.sample_ledger.selected_count > before.selected_count)
+        # The selector answers the permit that it has, if it has not done so already, and gets no other.
+        daemon.until(lambda training: training.sample_ledger.selected_count > trained)
         daemon.until(lambda training: all(client.sample(number).fate != "waiting" for number in numbers))
         here = [n for n in numbers if client.sample(n).fate in ("candidate", "held_out")]
         gone = [n for n in numbers if client.sample(n).fate == "filtered"]
