@@ -84,9 +84,11 @@ def print_figures(reaper, books) -> None:
         )
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])])
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.nightly)])
 def test_kills_at_random_under_load_lose_nothing(daemons, tally, count):
-    daemon = daemons({"service.restart_seconds": 0.05}).start()
+    # A machine that is busy with other things is slow, and not one of the faults: nothing is shed for that.
+    daemon = daemons({"service.restart_seconds": 0.05, "ingest.patience_seconds": 3600}).start()
     with witnessed(daemon, count=2) as books:
         reaper = Reaper(books, seed=count)
         reaper.kill(count)
