@@ -34,7 +34,8 @@ class Bench:
         self._count = 0
         self._sound.mkdir()
         for number in (1, OLD):
-            victim.open(self._sound).put(number)
+            with contextlib.closing(victim.open(self._sound)) as store:
+                store.put(number)
 
     def fresh(self, source: Path | None = None) -> Path:
         """Return a new folder with the two numbers in it, or with what is in another folder."""
@@ -96,6 +97,7 @@ def save_under_faults(bench: Bench, tally, kinds: list[Point], start: Path | Non
         sound.put(NEW + 1)  # the fault is over, and nobody has mended anything
         if (then := sound.get()) != Found(NEW + 1):
             after.append(f"{then} was found after the next was put")
+        sound.close()
         after += [f"{name} is left over" for name in contents(folder) if ".partial" in name]
         wrong += [f"{point}: {each}" for each in after]
         tally[f"{point.kind}, saving {store}"] += 1
