@@ -6,7 +6,7 @@ import statistics
 
 from benchmarks.measure import read
 from benchmarks.paper import store as runs
-from benchmarks.paper.arms import conditions
+from benchmarks.paper.arms import Condition, conditions
 from benchmarks.paper.tables import markdown, rows
 from benchmarks.variance import store as errors
 from benchmarks.variance.trace import Conditions
@@ -25,7 +25,7 @@ TITLES = {
     "speech-cnn": "spoken words, small CNN",
     "speech-resnet34": "spoken words, ResNet34",
 }
-LEARNING = ("", "rounds to random's final accuracy, over random's own", "accuracy minus random's, points")
+LEARNING = ("", "rounds", "as trained: rounds", "accuracy", "averaged: rounds", "accuracy")
 
 
 def table() -> str:
@@ -67,13 +67,23 @@ def _variance() -> tuple[str, str]:
     return f"variance of a random batch over that of the chosen one, after {STAGE:,} rounds", ", ".join(factors)
 
 
-def _learning() -> list[tuple[str, str, str]]:
-    """Return a row for each task: the default against random batches, both with averaged parameters."""
-    found = []
+def _learning() -> list[tuple[str, ...]]:
+    """Return a row for each task, of its longest runs: the default against random batches."""
+    longest: dict[str, Condition] = {}
     for condition in conditions(runs.records()):
-        if condition.is_plain and condition.reference is not None:
-            for row in rows(condition, None, averaged=True):
-                if row.arm.is_default:
-                    gap = f"{row.gap.value:+.1f} ({row.gap.low:+.1f} to {row.gap.high:+.1f})"
-                    found.append((TITLES[condition.settings.task], str(row.ratio), gap))
-    return found
+        if condition.is_plain and condition.reference is not None and _default(condition, averaged=True):
+            task, rounds = condition.settings.task, condition.settings.rounds
+            if task not in longest or longest[task].settings.rounds < rounds:
+                longest[task] = condition
+    return [
+        (TITLES[task], f"{condition.settings.rounds:,}", *_default(condition, False), *_default(condition, True))
+        for task, condition in longest.items()
+    ]
+
+
+def _default(condition: Condition, averaged: bool) -> tuple[str, ...]:
+    """Return ratio and gap of the default, or nothing where it was not run."""
+    for row in rows(condition, None, averaged):
+        if row.arm.is_default:
+            return str(row.ratio), f"{row.gap.value:+.1f} ({row.gap.low:+.1f} to {row.gap.high:+.1f})"
+    return ()
