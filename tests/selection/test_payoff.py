@@ -1,5 +1,7 @@
 """When selection rests, and when it is tried again."""
 
+import math
+
 import pytest
 
 from titand.selection.control_arm import Interval
@@ -27,8 +29,8 @@ def test_doubt_and_ignorance_keep_it_on():
     payoff = Payoff(horizon_rounds=50, rest_rounds=500)
 
     assert after(payoff, 200, DOUBT) == []
-    assert after(payoff, 200, None, Interval(1.05, 0.1, 100)) == []
-    assert after(payoff, 200, None, Interval(0.95, 0.1, 100)) == []
+    assert after(payoff, 200, None, Interval(0.05, 0.1, 100)) == []
+    assert after(payoff, 200, None, Interval(-0.05, 0.1, 100)) == []
     assert after(payoff, 200, None) == []
     assert payoff.mode is Mode.SELECTING
 
@@ -36,8 +38,9 @@ def test_doubt_and_ignorance_keep_it_on():
 def test_a_variance_that_is_not_lowered_is_reason_enough():
     payoff = Payoff(horizon_rounds=50, rest_rounds=500)
 
-    assert after(payoff, 60, BETTER, Interval(0.9, 0.05, 100)) == [50]
+    assert after(payoff, 60, BETTER, Interval(math.log(0.9), math.log(1.05), 100)) == [50]
     assert payoff.reason.code == "VARIANCE_NOT_LOWERED"
+    assert "0.9 times as much (0.857 to 0.945) over 100 rounds" in payoff.reason.message
 
 
 def test_it_is_tried_again_after_the_rest_and_judged_anew():

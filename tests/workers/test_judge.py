@@ -161,6 +161,19 @@ def test_a_variance_that_is_not_lowered_sends_it_to_rest_and_is_forgotten_after_
     assert set(modes(better, 2 * HORIZON)) == {"selecting"}
 
 
+def test_one_round_that_is_all_but_exact_does_not_speak_for_the_others(pairs):
+    pair = start(pairs)
+    rounds(pair, 1)
+    candidates, _ = pair.recorder.seen[-1]
+    judge, hidden = judged_alone(pair, HORIZON, REST), torch.zeros(len(candidates.key), 3, 9)
+
+    for round in range(HORIZON):
+        ratio = 100.0 if round == 7 else 0.5
+        judge.after_selection(candidates, hidden, Draw(torch.tensor([0]), torch.ones(1), ratio), round)
+
+    assert judge.report()["mode_reason"] == "VARIANCE_NOT_LOWERED"
+
+
 def test_class_importance_sampling_is_left_on(pairs):
     pair = start(pairs)
 

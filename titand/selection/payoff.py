@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -32,7 +33,8 @@ class Payoff:
     """Decides between selection and class-stratified random batches, from what is measured of both.
 
     Selection rests when, over the horizon, it is worse than random beyond doubt: the whole 95 % interval of the
-    control arm's gain lies at or below zero, or that of the variance ratio at or below one. Doubt keeps it on. After a
+    control arm's gain lies at or below zero, or that of the variance ratio's logarithm does: ratios have a heavy
+    tail, and one round in which selection is all but exact must not speak for the others. Doubt keeps it on. After a
     rest it is tried again, and judged anew.
 
     Args:
@@ -57,12 +59,13 @@ class Payoff:
         self.mode = Mode.SELECTING
         self.reason = STARTED
 
-    def after_round(self, control: Interval | None, variance_ratio: Interval | None) -> bool:
+    def after_round(self, control: Interval | None, log_variance_ratio: Interval | None) -> bool:
         """Count a round; return whether the mode has changed, and with it what is to be measured begins anew.
 
         Args:
             control: gain of the control arm in nats, above 0 when selection pays; None while unknown.
-            variance_ratio: variance of random over that of selection, above 1 when it pays; None while unknown.
+            log_variance_ratio: natural logarithm of the variance of random over that of selection, above 0 when it
+                pays; None while unknown.
         """
         self._rounds += 1
         if self.mode is Mode.RESTING:
@@ -72,7 +75,7 @@ class Payoff:
             return True
         if not self._horizon_rounds or self._rounds < self._horizon_rounds:
             return False
-        verdict = _verdict(control, variance_ratio)
+        verdict = _verdict(control, log_variance_ratio)
         if verdict is None:
             return False
         self._enter(Mode.RESTING, verdict)
@@ -90,11 +93,12 @@ class Payoff:
         self.mode, self.reason, self._rounds = mode, reason, 0
 
 
-def _verdict(control: Interval | None, variance_ratio: Interval | None) -> Reason | None:
+def _verdict(control: Interval | None, log_variance_ratio: Interval | None) -> Reason | None:
     if control is not None and control.high <= 0:
         text = f"Random batches taught a last layer more: gain {control.mean:.2g} +-{control.margin:.2g} nats"
         return Reason("CONTROL_ARM_WINS", f"{text} over {control.rounds} rounds.")
-    if variance_ratio is not None and variance_ratio.high <= 1:
-        text = f"Selection does not lower the variance: ratio {variance_ratio.mean:.3g} +-{variance_ratio.margin:.2g}"
-        return Reason("VARIANCE_NOT_LOWERED", f"{text} over {variance_ratio.rounds} rounds.")
+    if log_variance_ratio is not None and log_variance_ratio.high <= 0:
+        mean, low, high = map(math.exp, (log_variance_ratio.mean, log_variance_ratio.low, log_variance_ratio.high))
+        text = f"Selection does not lower the variance: random has {mean:.3g} times as much ({low:.3g} to {high:.3g})"
+        return Reason("VARIANCE_NOT_LOWERED", f"{text} over {log_variance_ratio.rounds} rounds.")
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -60,7 +61,7 @@ class Judge:
                 self._arm = ControlArm(_weight_with_bias(self._model.head), self._horizon_rounds, self._generator)
             self._arm.compare(hidden, candidates.label, candidates.stage_weight, draw, self._rate(round))
             self.control = self._arm.gain()
-        if self._payoff.after_round(self.control, interval_of(list(self._ratios))):
+        if self._payoff.after_round(self.control, interval_of([math.log(each) for each in self._ratios])):
             self._begin_anew()
 
     def after_rest(self) -> None:
