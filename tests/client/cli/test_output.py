@@ -11,6 +11,7 @@ import threading
 import grpc
 import pytest
 
+import titand
 from tests.client.reference_server import abort
 from titan.cli.main import main
 from titan.v1 import sample_service_pb2, snapshot_service_pb2, telemetry_service_pb2, training_service_pb2
@@ -364,3 +365,9 @@ def test_a_reader_that_leaves_ends_the_watch_quietly(serve):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == ""
+
+
+def test_its_version_is_that_of_the_service(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"titanctl {titand.__version__}\n")

@@ -80,6 +80,13 @@ def test_what_cannot_be_pushed_is_said_before_anything_is(serve, capsys, tmp_pat
     assert server.kept == []
 
 
+def test_a_file_without_samples_is_a_mistake_and_no_success(serve, capsys, tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,c,d,label\n")
+    code, out, err = push(serve(), capsys, str(tmp_path / "a.csv"))
+    assert (code, out) == (2, "")
+    assert "holds no samples" in err
+
+
 class Time:
     """A clock that only moves when somebody sleeps."""
 

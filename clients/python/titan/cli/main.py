@@ -18,6 +18,17 @@ from titan.errors import TitanError, Unreachable
 INTERRUPTED = 130  # what shells expect of Ctrl-C
 
 
+class Version(argparse.Action):
+    """Prints the version of what is installed, which takes a while to find out."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        """See `argparse.Action`."""
+        from importlib.metadata import version
+
+        print(f"titanctl {version('titand')}")
+        sys.exit(0)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises instead of printing, so that programs get an envelope of this error too."""
 
@@ -39,6 +50,7 @@ def parser() -> Parser:
         parents=[_everywhere()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     top.set_defaults(address=None, admin_address=None, format="text")
     verbs = top.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     for verb in each_verb:

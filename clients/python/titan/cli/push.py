@@ -55,6 +55,8 @@ def _run(args: argparse.Namespace, output: Output) -> int:
             bar.draw(titan.totals)
         totals = titan.flush()
         bar.finish(totals)
+    if not totals.pushed:
+        raise Misused(f"{args.path}: holds no samples")
     data = {"totals": totals, "refusals": list(reasons.values())}
     return output.result(data, lambda: "\n".join(_summary(totals, reasons)), degraded=totals.accepted < totals.pushed)
 
