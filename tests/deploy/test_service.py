@@ -200,7 +200,8 @@ def test_a_disk_that_refuses_at_the_start_is_waited_for(service):
     service.machine.shell("mount -t tmpfs -o nr_inodes=1 none /var/lib/titand")  # room for itself, and nothing else
     try:
         service.systemctl("start")
-        assert service.show("StatusText").startswith("failed: /var/lib/titand/checkpoints: every inode is in use")
+        assert service.show("StatusText").startswith("failed: /var/lib/titand/titand.lock: every inode is in use")
+        service.until("training.state_reason == 'STATE_UNREADABLE'")
         pid, mark = service.show("MainPID"), service.machine.cursor()
         service.machine.wait_for("cannot start yet", mark)  # longer than the watchdog waits, by and by
 
