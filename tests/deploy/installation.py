@@ -61,7 +61,8 @@ class Service:
         rounds = self.until("True")["round_count"]  # the front may be on its way back
         self.ask("push", str(count))
         trained = f"training.round_count > {rounds} and training.state == 'waiting'"
-        return self.until(f"{trained} and training.sample_ledger.buffered_count == 0")
+        few = "training.sample_ledger.buffered_count < training.selection.batch_size"  # too few for another window
+        return self.until(f"{trained} and {few}")
 
     def _run(self, *command: str, user: str = "root", check: bool = True) -> str:
         """Run a command; if it fails, tell what the daemon said meanwhile."""

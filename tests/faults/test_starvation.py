@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -47,7 +48,9 @@ def test_a_starved_process_is_left_alone_and_a_stopped_one_is_not(daemons, tally
         starved.limit_time(None)
         books.go_on()
         assert process_of(daemon.training(), "trainer").last_exit == "trainer hung and was killed by SIGKILL"
-    assert daemon.log().count("hung, killed") == 1
+    killed = re.findall("hung, killed process=([a-z]+)", daemon.log())
+    # Ending takes time as well: a zygote that could not tell for too long that the trainer is gone was killed with it.
+    assert killed in (["trainer"], ["trainer", "zygote"]), daemon.log()
     assert daemon.stop() == 0
     tally["starved of processor time"] += len(watched)
     tally["stopped while starved"] += 1
