@@ -42,6 +42,8 @@ class Service:
                     processes = {p.name: p.pid for p in daemon.processes if p.pid} if daemon else {}
                     if {"front", "zygote", "selector", "trainer", "telemetry"} <= processes.keys():
                         return {"supervisor": self.pid, **processes}
+                if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    raise RuntimeError("the daemon ended while it was starting; see above")
                 time.sleep(0.05)
 
 

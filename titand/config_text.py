@@ -24,6 +24,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+OTHERS = (
+    "TITAND_ADDRESS",
+    "TITAND_CONFIG",
+    "TITAND_DATA",
+)  # variables that are no keys: the client's, ours, the demo's
 MOST_CLASSES = 1 << 16  # of which a report can tell a value each
 _MESSAGE_OVERHEAD = 1024  # bytes of everything in a message but the samples, at most
 _LOG_MESSAGES = 4  # that the log of samples must hold at least: half of it is to be free when a checkpoint begins
@@ -56,7 +61,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> tuple[Conf
         for key in _keys(values):
             origin[key] = str(path)
     for name, text in sorted(environment.items()):
-        if name.startswith("TITAND_") and name not in ("TITAND_ADDRESS", "TITAND_CONFIG"):
+        if name.startswith("TITAND_") and name not in OTHERS:
             key = name[len("TITAND_") :].lower().replace("__", ".")
             _place(values, key, text)
             origin[key] = name

@@ -69,7 +69,9 @@ def test_a_variable_is_read_as_toml_and_a_bare_word_as_a_string(load, variable, 
 
 
 def test_variables_of_others_are_left_alone(load):
-    config, origin = load({}, {"TITAND_ADDRESS": "unix:/x", "TITAND_CONFIG": "y", "TITANDX": "1", "PATH": "/bin"})
+    config, origin = load(
+        {}, {"TITAND_ADDRESS": "unix:/x", "TITAND_CONFIG": "y", "TITAND_DATA": "/d", "TITANDX": "1", "PATH": "/bin"}
+    )
     assert config == load({})[0]
     assert set(origin) == set(MINIMAL)
 
