@@ -93,6 +93,19 @@ def test_a_feature_map_is_averaged_over_its_quarters(shape, numbers):
     torch.testing.assert_close(feature.view(2, 64, -1).mean(2), whole.mean((2, 3)))  # equal quarters in these shapes
 
 
+@pytest.mark.parametrize(("shape", "portion"), [(CIFAR, 16), (SPEECH, 4)], ids=str)
+def test_more_samples_than_memory_is_kept_for_have_the_same_features(shape, portion):
+    model = build(spec_of("resnet34", shape), seed=1).eval()
+    x = torch.randn(2 * portion + 3, *shape)
+    seen = []
+    model.first_block.register_forward_pre_hook(lambda block, inputs: seen.append(len(inputs[0])))
+
+    feature = first_block_feature(model, x)
+
+    assert seen == [1, portion, portion, 3]  # one to see how large its map is
+    torch.testing.assert_close(feature, torch.cat([first_block_feature(model, each) for each in x.split(1)]))
+
+
 def test_scores_are_those_of_running_statistics_and_leave_the_model_training():
     model = build(spec_of("mobilenet_v1", DIGITS, width=0.25), seed=1).train()
     x = torch.randn(4, *DIGITS)

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from titand.learning.models.split import SplitModel
 
 FEATURE_LIMIT = 256  # numbers per sample that the filter does its arithmetic on
+MAP_BYTES = (
+    4 << 20
+)  # of a feature map on the CPU; malloc has larger ones faulted in anew each time, at several times the cost
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,26 @@ def first_block_feature(model: SplitModel, x: Tensor) -> Tensor:
         x: [N, *shape] normalised input.
     """
     with evaluating(model):
-        return condensed(model.first_block(x))
+        return feature(model.first_block, x, portion_of(model.first_block, x))
+
+
+@torch.inference_mode()
+def portion_of(first_block: nn.Module, x: Tensor) -> int:
+    """Return how many samples like these go through a first block together: as many as `MAP_BYTES` hold.
+
+    >>> portion_of(nn.Conv2d(1, 64, 3, padding=1), torch.zeros(32, 1, 32, 32))
+    16
+    """
+    if x.device.type != "cpu":
+        return 1 << 30  # an accelerator's allocator keeps what it has
+    size: int = first_block(x[:1]).nbytes
+    return max(1, MAP_BYTES // size)
+
+
+@torch.inference_mode()
+def feature(first_block: nn.Module, x: Tensor, portion: int) -> Tensor:
+    """Return what the filter looks at, see `first_block_feature`, of so many samples at a time."""
+    return torch.cat([condensed(first_block(part)) for part in torch.split(x, portion)])
 
 
 def residual(logits: Tensor, label: Tensor) -> Tensor:

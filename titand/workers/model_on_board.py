@@ -40,6 +40,7 @@ class ModelOnBoard:
         # The filter goes on after the batch is sent, when the trainer may write over the version that we read. So the
         # first block, a few kilobytes, is copied.
         self._first_block = copy.deepcopy(model.first_block)
+        self._portion = 0  # samples that go through it together, once that is known
         model.eval()
         self._first_block.eval()
 
@@ -69,4 +70,5 @@ class ModelOnBoard:
     @torch.inference_mode()
     def feature(self, x: Tensor) -> Tensor:
         """Return what the filter looks at, [N, F]."""
-        return scoring.condensed(self._first_block(x))
+        self._portion = self._portion or scoring.portion_of(self._first_block, x)
+        return scoring.feature(self._first_block, x, self._portion)
